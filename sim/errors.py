@@ -1,0 +1,65 @@
+"""What can go wrong in a model, as a tree of types.
+
+    SimError
+    ├── InvalidScenario    an input is outside its domain; names the path, the value, what is allowed
+    ├── UnstableStation    work arrives faster than a station can serve it, so no steady state exists
+    └── NotConverged       an iteration or a replication run stopped before its stated precision
+
+Each carries its numbers as attributes, so that a caller can act on them instead of parsing text.
+"""
+
+from dataclasses import dataclass
+
+
+class SimError(ValueError):
+    """Base of all errors that `sim` raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input: where it stands, what was found and what is allowed."""
+
+    path: str
+    value: object
+    allowed: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path} (line {self.line})"
+        return f"{where}: {self.value!r} is not allowed; allowed: {self.allowed}"
+
+
+class InvalidScenario(SimError):
+    """An input is outside its domain. `problems` holds one entry for each fault found."""
+
+    def __init__(self, *problems: Problem, source: str | None = None) -> None:
+        self.problems = problems
+        self.source = source
+        text = "\n".join(str(problem) for problem in problems)
+        super().__init__(f"{source}: {text}" if source else text)
+
+
+class UnstableStation(SimError):
+    """A station is offered at least as much work as it can serve."""
+
+    def __init__(self, station: str, utilisation: float) -> None:
+        self.station = station
+        self.utilisation = utilisation
+        super().__init__(
+            f"{station}: offered load is {utilisation:.3g} of its capacity; "
+            "a steady state needs less than 1"
+        )
+
+
+class NotConverged(SimError):
+    """An iteration stopped before it reached its stated precision."""
+
+    def __init__(self, what: str, reached: float, wanted: float, rounds: int) -> None:
+        self.what, self.reached, self.wanted, self.rounds = what, reached, wanted, rounds
+        super().__init__(f"{what}: reached {reached:.3g} after {rounds} rounds, wanted {wanted:.3g}")
+
+
+def require(holds: bool, path: str, value: object, allowed: str) -> None:
+    """Raise InvalidScenario naming `path`, `value` and what is `allowed`, unless `holds`."""
+    if not holds:
+        raise InvalidScenario(Problem(path, value, allowed))

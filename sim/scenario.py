@@ -1,0 +1,428 @@
+"""A scenario: one question about one architecture, as frozen, validated data.
+
+The same object configures the live stack (through `headroom`) and the models. Units are field-name
+suffixes: `_s` seconds, `_per_s` rates, `_fraction` ratios in 0..1, `_usd` dollars.
+"""
+
+import json
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sim.errors import InvalidScenario, Problem
+
+SCHEMA_VERSION = 1
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Part(BaseModel):
+    """Base of every section: frozen, no unknown field, no silent conversion from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Operation(StrEnum):
+    """What a user can ask of the API; the load, the service and the models share these names."""
+
+    LIST = "list"  # GET /api/v1/products: offset page of a category
+    LIST_CURSOR = "list_cursor"  # GET /api/v2/products: cursor page of a category
+    DETAIL = "detail"  # GET /api/v1/products/{id}
+    SEARCH = "search"  # GET /api/v1/search
+    FAVOURITES = "favourites"  # GET /api/v1/users/me/favourites
+    FAVOURITE_ADD = "favourite_add"  # PUT /api/v1/users/me/favourites/{product}
+    PRODUCT_UPDATE = "product_update"  # PATCH /api/v1/products/{id}, by an administrator
+    LOGIN = "login"  # POST /api/v1/auth/login
+    REGISTER = "register"  # POST /api/v1/auth/register
+
+
+WRITES = frozenset(
+    {Operation.FAVOURITE_ADD, Operation.PRODUCT_UPDATE, Operation.LOGIN, Operation.REGISTER}
+)
+
+
+class Family(StrEnum):
+    """The cached key families of the design document."""
+
+    LISTING = "listing"
+    SEARCH = "search"
+    FAVOURITES = "favourites"
+
+
+FAMILY_OF: dict[Operation, Family] = {
+    Operation.LIST: Family.LISTING,
+    Operation.LIST_CURSOR: Family.LISTING,
+    Operation.SEARCH: Family.SEARCH,
+    Operation.FAVOURITES: Family.FAVOURITES,
+}
+
+
+class Catalogue(Part):
+    """What is stored. Product number p belongs to category p mod `categories`, live and modelled."""
+
+    products: Count = 20_000
+    users: Count = 2_000
+    categories: Count = 20
+    pages_per_category: Annotated[int, Field(ge=1, le=10_000)] = 10
+    page_size: Annotated[int, Field(ge=1, le=100)] = 20
+    search_queries: Count = 2_000
+
+    @property
+    def listing_keys(self) -> int:
+        """Distinct listing pages: every category, and all products together, times the pages."""
+        return (self.categories + 1) * self.pages_per_category
+
+
+class Popularity(Part):
+    """Zipf exponents: rank r is asked for in proportion to r ** -exponent. 0 is uniform."""
+
+    products_zipf: Annotated[float, Field(ge=0, le=5)] = 0.9
+    listing_zipf: Annotated[float, Field(ge=0, le=5)] = 1.0
+    search_zipf: Annotated[float, Field(ge=0, le=5)] = 0.9
+    users_zipf: Annotated[float, Field(ge=0, le=5)] = 0.6
+
+
+class Profile(Part):
+    """How demand moves over time, as a rate curve that averages 1 over a day."""
+
+    kind: Literal["constant", "diurnal", "recorded"] = "diurnal"
+    peak_to_mean: Annotated[float, Field(ge=1, le=1000)] = 2.5
+    peak_hour: Annotated[float, Field(ge=0, lt=24)] = 20.0
+    recording: str | None = None  # name of a data set in sim/data, for kind: recorded
+    index_of_dispersion: Annotated[float, Field(ge=1, le=1000)] = 1.0  # 1: Poisson
+
+    @model_validator(mode="after")
+    def _recording_named(self) -> Self:
+        if (self.kind == "recorded") != (self.recording is not None):
+            raise ValueError("`recording` goes with `kind: recorded`, and only with it")
+        return self
+
+
+class Workload(Part):
+    """Who comes, how often, and what they ask for."""
+
+    registered_users: Count
+    daily_active_fraction: Fraction
+    sessions_per_active_user_per_day: Positive = 1.0
+    requests_per_session: Positive
+    think_time_s: NonNegative = 30.0
+    profile: Profile = Profile()
+    mix: dict[Operation, NonNegative]
+    popularity: Popularity = Popularity()
+    catalogue: Catalogue = Catalogue()
+
+    @model_validator(mode="after")
+    def _mix_sums_to_one(self) -> Self:
+        if not self.mix or not math.isclose(sum(self.mix.values()), 1.0, abs_tol=1e-6):
+            raise ValueError(f"the fractions of `mix` sum to {sum(self.mix.values()):g}, not to 1")
+        return self
+
+    @property
+    def requests_per_day(self) -> float:
+        """Requests on a mean day: registered × active × sessions × requests per session."""
+        return (
+            self.registered_users
+            * self.daily_active_fraction
+            * self.sessions_per_active_user_per_day
+            * self.requests_per_session
+        )
+
+    @property
+    def mean_load_per_s(self) -> float:
+        """Arrival rate averaged over a day, requests/s."""
+        return self.requests_per_day / 86_400
+
+    @property
+    def peak_load_per_s(self) -> float:
+        """Arrival rate at the daily peak of the profile, requests/s."""
+        factor = 1.0 if self.profile.kind == "constant" else self.profile.peak_to_mean
+        return self.mean_load_per_s * factor
+
+
+class LoadBalancer(Part):
+    """The reverse proxy in front of the API replicas."""
+
+    policy: Literal["round_robin", "least_connections", "power_of_two"] = "round_robin"
+    instance_type: str | None = None
+
+
+class Autoscaling(Part):
+    """Target tracking on CPU, as cloud autoscalers do it."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)]
+    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    target_cpu_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    evaluation_period_s: Positive = 60.0
+    boot_s: NonNegative = 90.0
+    cooldown_s: NonNegative = 300.0
+
+    @model_validator(mode="after")
+    def _range_in_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("`min_replicas` is larger than `max_replicas`")
+        return self
+
+
+class Api(Part):
+    """The API servers: one single-threaded event loop per replica."""
+
+    replicas: Annotated[int, Field(ge=1, le=1000)]
+    instance_type: str = "t3.medium"
+    autoscaling: Autoscaling | None = None
+    timeout_s: Positive = 10.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
+
+
+class CachePolicy(Part):
+    """How one key family is cached."""
+
+    ttl_s: Positive
+    cleared_by_product_update: bool = True
+
+
+class Cache(Part):
+    """Redis, with the key families it holds."""
+
+    instance_type: str = "cache.m5.large"
+    memory_mib: Annotated[int, Field(ge=1, le=10**7)] = 256
+    nodes: Annotated[int, Field(ge=1, le=100)] = 1
+    families: dict[Family, CachePolicy]
+
+
+class Database(Part):
+    """A MongoDB replica set, or one mongod when `members` is 1."""
+
+    members: Literal[1, 3, 5, 7] = 3
+    instance_type: str = "M30"
+    storage_gib: NonNegative = 40.0
+    read_from_secondaries: frozenset[Operation] = frozenset()
+    election_timeout_s: Positive = 10.0
+
+
+class Search(Part):
+    """Who answers a search: Elasticsearch, or MongoDB's own text index."""
+
+    engine: Literal["elasticsearch", "mongo_text"] = "elasticsearch"
+    nodes: Annotated[int, Field(ge=1, le=100)] = 1
+    instance_type: str | None = None
+
+
+class Topology(Part):
+    """The architecture under test."""
+
+    load_balancer: LoadBalancer = LoadBalancer()
+    api: Api
+    cache: Cache | None
+    database: Database
+    search: Search
+
+
+class Objectives(Part):
+    """What must hold."""
+
+    p95_s: Positive
+    availability_fraction: Fraction
+    error_fraction: Fraction
+    hit_ratio_fraction: Fraction | None = None
+    concurrent_users: Count | None = None
+
+
+class StatedLine(Part):
+    """One line of the bill as the design document states it."""
+
+    item: str
+    usd_per_month: NonNegative
+
+
+class Prices(Part):
+    """Which price book applies, and what the document claims it costs."""
+
+    book: str = "2026-07"
+    region: str = "us-east-1"
+    purchase: Literal["on_demand", "reserved_1y", "reserved_3y"] = "on_demand"
+    objects_gib: NonNegative = 0.0
+    egress_gib_per_month: NonNegative = 0.0
+    monitored_hosts: Annotated[int, Field(ge=0, le=100_000)] = 0
+    stated_bill: tuple[StatedLine, ...] = ()
+
+
+class Interval(Part):
+    """A range that an input may take; read as its 5 % and 95 % quantiles."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low <= self.high:
+            raise ValueError("`low` is larger than `high`")
+        return self
+
+
+class Experiment(Part):
+    """How the live stack is measured."""
+
+    loads_per_s: Annotated[tuple[Positive, ...], Field(min_length=4, max_length=40)]
+    cell_s: Annotated[float, Field(ge=5, le=3600)] = 20.0
+    warmup_s: Annotated[float, Field(ge=0, le=600)] = 5.0
+    repeats: Annotated[int, Field(ge=1, le=20)] = 2
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+
+
+class Scenario(Part):
+    """One question about one architecture."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    question: str
+    workload: Workload
+    topology: Topology
+    objectives: Objectives
+    prices: Prices = Prices()
+    uncertainty: dict[str, Interval] = {}
+    experiment: Experiment
+
+    @model_validator(mode="after")
+    def _uncertain_fields_exist(self) -> Self:
+        for path in self.uncertainty:
+            _field_at(self, path)
+        return self
+
+
+def _field_at(root: object, path: str) -> object:
+    value = root
+    for name in path.split("."):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, Part) and name in type(value).model_fields:
+            value = getattr(value, name)
+        else:
+            raise ValueError(f"`uncertainty` names {path!r}, which is no field of a scenario")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"`uncertainty` names {path!r}, which holds no number")
+    return value
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read and validate a scenario file.
+
+    Args:
+        path: a YAML file.
+    Returns: the scenario it describes.
+    Raises: InvalidScenario naming, for each fault, the path in the file, its line, the value found
+        and what is allowed; also when the file cannot be read or is no YAML mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidScenario(
+            Problem("file", str(path), f"a readable YAML file ({error})"), source=str(path)
+        ) from error
+    return parse_scenario(text, source=str(path))
+
+
+def parse_scenario(text: str, source: str = "scenario") -> Scenario:
+    """Validate a scenario given as YAML text; raises InvalidScenario as `load_scenario` does."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        what = getattr(error, "problem", None) or "unreadable"
+        raise InvalidScenario(
+            Problem("file", what, "well-formed YAML", line or None), source=source
+        ) from error
+    if not isinstance(data, dict):
+        raise InvalidScenario(
+            Problem("file", data, "a mapping with `name`, `workload`, `topology` …"), source=source
+        )
+    return scenario_from(data, source=source, lines=_lines(root))
+
+
+def scenario_from(
+    data: dict[str, Any], source: str = "scenario", lines: dict[tuple[str, ...], int] | None = None
+) -> Scenario:
+    """Validate plain data (as YAML or JSON gives it); raises InvalidScenario."""
+    try:
+        # Through JSON, because there strict mode takes lists for tuples and text for enums only.
+        return Scenario.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        raise InvalidScenario(
+            *(_problem(fault, data, lines or {}) for fault in error.errors()), source=source
+        ) from error
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file, for editors."""
+    return Scenario.model_json_schema()
+
+
+def dump_yaml(scenario: Scenario) -> str:
+    """The scenario as YAML text that `parse_scenario` reads back to an equal object."""
+    return yaml.safe_dump(scenario.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _problem(
+    fault: Any, data: dict[str, Any], lines: dict[tuple[str, ...], int]
+) -> Problem:
+    """Turn one pydantic fault into a Problem in the words of the file."""
+    where = tuple(str(part) for part in fault["loc"] if part != "[key]")
+    known = where
+    while known and known not in lines:
+        known = known[:-1]
+    value: object = fault["input"]
+    context = fault.get("ctx") or {}
+    allowed = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        value = where[-1]
+        allowed = f"one of {', '.join(_siblings(where))}"
+    elif fault["type"] == "missing":
+        value = None
+        allowed = "a value; this field is required"
+    elif fault["type"] == "value_error":
+        allowed = str(context.get("error", allowed))
+        value = _brief(value)
+    elif where and where[-1].endswith("_s") and fault["type"] == "float_type":
+        allowed = "a number of seconds, without a unit, such as 300"
+    return Problem(".".join(where) or "scenario", value, allowed, lines.get(known))
+
+
+def _siblings(where: tuple[str, ...]) -> list[str]:
+    """Field names allowed beside the unknown field at `where`."""
+    part: Any = Scenario
+    for name in where[:-1]:
+        annotation = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
+        inner = [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
+        part = inner[0] if inner else part
+    return list(part.model_fields)
+
+
+def _brief(value: object) -> object:
+    text = json.dumps(value, default=str)
+    return value if len(text) <= 80 else text[:77] + "…"
+
+
+def _lines(root: Any) -> dict[tuple[str, ...], int]:
+    """Line number of each key path in a YAML node tree."""
+    found: dict[tuple[str, ...], int] = {}
+
+    def visit(node: Any, path: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = (*path, str(key.value))
+                found[here] = key.start_mark.line + 1
+                visit(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                found[(*path, str(index))] = value.start_mark.line + 1
+                visit(value, (*path, str(index)))
+
+    visit(root, ())
+    return found

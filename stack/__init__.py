@@ -1,0 +1,1 @@
+"""The live system: service, worker, infrastructure, load and the local way of running them."""
