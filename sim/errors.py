@@ -1,9 +1,9 @@
 """What can go wrong in a model, as a tree of types.
 
     SimError
-    ├── InvalidScenario    an input is outside its domain; names the path, the value, what is allowed
-    ├── UnstableStation    work arrives faster than a station can serve it, so no steady state exists
-    └── NotConverged       an iteration or a replication run stopped before its stated precision
+    ├── InvalidScenario    an input is outside its domain; names path, value and what is allowed
+    ├── UnstableStation    work arrives faster than a station serves it: no steady state exists
+    └── NotConverged       an iteration or a replication stopped before its stated precision
 
 Each carries its numbers as attributes, so that a caller can act on them instead of parsing text.
 """
@@ -56,7 +56,9 @@ class NotConverged(SimError):
 
     def __init__(self, what: str, reached: float, wanted: float, rounds: int) -> None:
         self.what, self.reached, self.wanted, self.rounds = what, reached, wanted, rounds
-        super().__init__(f"{what}: reached {reached:.3g} after {rounds} rounds, wanted {wanted:.3g}")
+        super().__init__(
+            f"{what}: reached {reached:.3g} after {rounds} rounds, wanted {wanted:.3g}"
+        )
 
 
 def require(holds: bool, path: str, value: object, allowed: str) -> None:

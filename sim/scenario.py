@@ -4,18 +4,11 @@ The same object configures the live stack (through `headroom`) and the models. U
 suffixes: `_s` seconds, `_per_s` rates, `_fraction` ratios in 0..1, `_usd` dollars.
 """
 
-import json
 import math
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from sim.errors import InvalidScenario, Problem
-
-SCHEMA_VERSION = 1
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -65,7 +58,7 @@ FAMILY_OF: dict[Operation, Family] = {
 
 
 class Catalogue(Part):
-    """What is stored. Product number p belongs to category p mod `categories`, live and modelled."""
+    """What is stored. Product p belongs to category p mod `categories`, live and modelled."""
 
     products: Count = 20_000
     users: Count = 2_000
@@ -279,7 +272,7 @@ class Experiment(Part):
 class Scenario(Part):
     """One question about one architecture."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     question: str
     workload: Workload
@@ -308,121 +301,3 @@ def _field_at(root: object, path: str) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"`uncertainty` names {path!r}, which holds no number")
     return value
-
-
-def load_scenario(path: Path) -> Scenario:
-    """Read and validate a scenario file.
-
-    Args:
-        path: a YAML file.
-    Returns: the scenario it describes.
-    Raises: InvalidScenario naming, for each fault, the path in the file, its line, the value found
-        and what is allowed; also when the file cannot be read or is no YAML mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidScenario(
-            Problem("file", str(path), f"a readable YAML file ({error})"), source=str(path)
-        ) from error
-    return parse_scenario(text, source=str(path))
-
-
-def parse_scenario(text: str, source: str = "scenario") -> Scenario:
-    """Validate a scenario given as YAML text; raises InvalidScenario as `load_scenario` does."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        what = getattr(error, "problem", None) or "unreadable"
-        raise InvalidScenario(
-            Problem("file", what, "well-formed YAML", line or None), source=source
-        ) from error
-    if not isinstance(data, dict):
-        raise InvalidScenario(
-            Problem("file", data, "a mapping with `name`, `workload`, `topology` …"), source=source
-        )
-    return scenario_from(data, source=source, lines=_lines(root))
-
-
-def scenario_from(
-    data: dict[str, Any], source: str = "scenario", lines: dict[tuple[str, ...], int] | None = None
-) -> Scenario:
-    """Validate plain data (as YAML or JSON gives it); raises InvalidScenario."""
-    try:
-        # Through JSON, because there strict mode takes lists for tuples and text for enums only.
-        return Scenario.model_validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        raise InvalidScenario(
-            *(_problem(fault, data, lines or {}) for fault in error.errors()), source=source
-        ) from error
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a scenario file, for editors."""
-    return Scenario.model_json_schema()
-
-
-def dump_yaml(scenario: Scenario) -> str:
-    """The scenario as YAML text that `parse_scenario` reads back to an equal object."""
-    return yaml.safe_dump(scenario.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _problem(
-    fault: Any, data: dict[str, Any], lines: dict[tuple[str, ...], int]
-) -> Problem:
-    """Turn one pydantic fault into a Problem in the words of the file."""
-    where = tuple(str(part) for part in fault["loc"] if part != "[key]")
-    known = where
-    while known and known not in lines:
-        known = known[:-1]
-    value: object = fault["input"]
-    context = fault.get("ctx") or {}
-    allowed = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        value = where[-1]
-        allowed = f"one of {', '.join(_siblings(where))}"
-    elif fault["type"] == "missing":
-        value = None
-        allowed = "a value; this field is required"
-    elif fault["type"] == "value_error":
-        allowed = str(context.get("error", allowed))
-        value = _brief(value)
-    elif where and where[-1].endswith("_s") and fault["type"] == "float_type":
-        allowed = "a number of seconds, without a unit, such as 300"
-    return Problem(".".join(where) or "scenario", value, allowed, lines.get(known))
-
-
-def _siblings(where: tuple[str, ...]) -> list[str]:
-    """Field names allowed beside the unknown field at `where`."""
-    part: Any = Scenario
-    for name in where[:-1]:
-        annotation = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
-        inner = [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
-        part = inner[0] if inner else part
-    return list(part.model_fields)
-
-
-def _brief(value: object) -> object:
-    text = json.dumps(value, default=str)
-    return value if len(text) <= 80 else text[:77] + "…"
-
-
-def _lines(root: Any) -> dict[tuple[str, ...], int]:
-    """Line number of each key path in a YAML node tree."""
-    found: dict[tuple[str, ...], int] = {}
-
-    def visit(node: Any, path: tuple[str, ...]) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                here = (*path, str(key.value))
-                found[here] = key.start_mark.line + 1
-                visit(value, here)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                found[(*path, str(index))] = value.start_mark.line + 1
-                visit(value, (*path, str(index)))
-
-    visit(root, ())
-    return found
