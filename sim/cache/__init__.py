@@ -1,0 +1,1 @@
+"""Caches: hit ratios, sizes and fills, by formula and by trace simulation; one model per file."""
