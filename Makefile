@@ -73,8 +73,6 @@ $(STATE)/%.done: requirements/%.txt pyproject.toml | $(VENV)/bin/pip
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(STATE)/workbench.done: $(wildcard $(STATE)/dev.done)
-
 $(STATE)/servers.done: stack/local/install.py | $(STATE)/servers-need
 	@$(BIN)/python -m stack.local.install
 	@touch $@
