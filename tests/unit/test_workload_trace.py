@@ -72,7 +72,7 @@ def test_arrays_have_the_promised_types_and_ascending_times(trace):
     assert trace.operation.dtype == np.int16
     assert trace.key.dtype == trace.user.dtype == np.int64
     assert np.all(np.diff(trace.arrival_s) >= 0)
-    assert 0 <= trace.arrival_s[0]
+    assert trace.arrival_s[0] >= 0
     assert trace.arrival_s[-1] < 100.0
 
 
@@ -96,7 +96,7 @@ def test_keys_stay_in_the_range_their_operation_gives_them(trace):
     for operation, limit in limits.items():
         keys = trace.key[trace.is_operation(operation)]
         assert keys.size > 0
-        assert 0 <= keys.min()
+        assert keys.min() >= 0
         assert keys.max() < limit
     own = trace.is_operation(Operation.FAVOURITES, Operation.LOGIN)
     assert np.array_equal(trace.key[own], trace.user[own])
@@ -147,7 +147,7 @@ def test_ranks_are_drawn_with_zipf_probabilities_by_both_methods(exponent):
 
 def test_a_million_million_items_are_drawn_without_a_table():
     ranks = Zipf(10**12, 0.9).ranks(10_000, np.random.default_rng(1))
-    assert 0 <= ranks.min()
+    assert ranks.min() >= 0
     assert ranks.max() < 10**12
     assert ranks.max() > 10**10
 
