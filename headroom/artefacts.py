@@ -206,6 +206,16 @@ class BillLine(Record):
     as_of: str
     confidence: str
     stated_usd: float | None = None
+    component: str = ""
+    basis: str = ""  # how the quantity comes about
+
+
+class RepricedRecord(Record):
+    """A line of the document's own cost table beside what the price book makes of it."""
+
+    item: str
+    stated_usd: float | None
+    repriced_usd: Estimate | None
 
 
 class BillArtefact(Artefact):
@@ -219,6 +229,8 @@ class BillArtefact(Artefact):
     stated_total_usd: float | None
     usd_per_million_requests: Estimate
     usd_per_registered_user: Estimate
+    repriced: tuple[RepricedRecord, ...] = ()
+    excluded: tuple[str, ...] = ()  # what the bill leaves out
 
 
 Status = Literal["PASS", "FAIL", "INVALID"]

@@ -227,11 +227,24 @@ class Objectives(Part):
     concurrent_users: Count | None = None
 
 
+class BillComponent(StrEnum):
+    """What a line of a bill pays for; a stated line names one to be re-priced beside it."""
+
+    COMPUTE = "compute"
+    DATABASE = "database"
+    CACHE = "cache"
+    SEARCH = "search"
+    LOAD_BALANCER = "load_balancer"
+    OBJECTS_AND_CDN = "objects_and_cdn"
+    OBSERVABILITY = "observability"
+
+
 class StatedLine(Part):
     """One line of the bill as the design document states it."""
 
     item: str
     usd_per_month: NonNegative
+    component: BillComponent | None = None
 
 
 class Prices(Part):

@@ -1,0 +1,74 @@
+"""The bill of a scenario as an artefact: a price book joined with the topology."""
+
+from headroom.artefacts import BillArtefact, BillLine, Estimate, RepricedRecord
+from sim.cost import EXCLUDED, Bill, RepricedLine, bill, price_book
+from sim.scenario import Scenario
+
+
+def priced(scenario: Scenario, replicas: int | None = None) -> BillArtefact:
+    """Price a scenario with the book that it names; raises InvalidScenario on a missing price."""
+    return bill_artefact(bill(scenario, price_book(scenario.prices.book), replicas=replicas))
+
+
+def bill_artefact(found: Bill) -> BillArtefact:
+    """A bill in the form in which a run stores it."""
+    total = Estimate(value=found.total_usd, low=found.low_usd, high=found.high_usd)
+    stated = _stated_of_single_lines(found)
+    return BillArtefact(
+        book=found.book,
+        region=found.region,
+        purchase=found.purchase,
+        lines=tuple(
+            BillLine(
+                item=line.item,
+                quantity=line.quantity,
+                unit=line.unit,
+                unit_price_usd=line.unit_price_usd,
+                usd_per_month=Estimate(
+                    value=line.usd_per_month, low=line.low_usd, high=line.high_usd
+                ),
+                source=line.source,
+                as_of=line.as_of,
+                confidence=line.confidence,
+                stated_usd=stated.get(line.component),
+                component=line.component,
+                basis=line.basis,
+            )
+            for line in found.lines
+        ),
+        total_usd=total,
+        stated_total_usd=found.stated_total_usd,
+        usd_per_million_requests=Estimate(
+            value=found.per_million_requests_usd(total.value),
+            low=found.per_million_requests_usd(total.low),
+            high=found.per_million_requests_usd(total.high),
+        ),
+        usd_per_registered_user=Estimate(
+            value=found.per_registered_user_usd(total.value),
+            low=found.per_registered_user_usd(total.low),
+            high=found.per_registered_user_usd(total.high),
+        ),
+        repriced=tuple(
+            RepricedRecord(
+                item=row.item, stated_usd=row.stated_usd, repriced_usd=_repriced_estimate(row)
+            )
+            for row in found.repriced
+        ),
+        excluded=EXCLUDED,
+    )
+
+
+def _repriced_estimate(row: RepricedLine) -> Estimate | None:
+    if row.repriced_usd is None or row.low_usd is None or row.high_usd is None:
+        return None
+    return Estimate(value=row.repriced_usd, low=row.low_usd, high=row.high_usd)
+
+
+def _stated_of_single_lines(found: Bill) -> dict[str, float]:
+    """Stated dollars by component, where one line makes up the component: only then comparable."""
+    components = [line.component for line in found.lines]
+    return {
+        row.component: row.stated_usd
+        for row in found.repriced
+        if row.component and row.stated_usd is not None and components.count(row.component) == 1
+    }
