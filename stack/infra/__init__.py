@@ -1,0 +1,1 @@
+"""What the running parts share: conventions of the catalogue, indexes, connections, seeding."""

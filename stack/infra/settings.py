@@ -1,0 +1,91 @@
+"""Settings from the environment: typed, without secret defaults, with one clear error."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from stack.infra.catalogue import Catalogue
+
+PREFIX = "HEADROOM_"
+# Everything that some part of the stack reads. All parts are started with one environment, so
+# another part's setting is no mistake, but a name that no part knows is.
+KNOWN = frozenset(
+    {
+        "MONGO_URL",
+        "REDIS_URL",
+        "ELASTICSEARCH_URL",
+        "JWT_SECRET",
+        "ADMIN_PASSWORD",
+        "REPLICA",
+        "CACHE_TTL_S",
+        "CACHE_CLEARED_BY_UPDATE",
+        "READ_FROM_SECONDARIES",
+        "CATALOGUE",
+    }
+)
+
+
+class InvalidSettings(ValueError):
+    """The environment does not describe a runnable part; the text names each fault."""
+
+
+class StackSettings(BaseSettings):
+    """What every part needs to know: where the servers are."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    mongo_url: Annotated[str, Field(pattern=r"^mongodb(\+srv)?://.+/.*")]
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://.+")] | None = None
+    elasticsearch_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    catalogue: Catalogue = Catalogue()
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment. Raises InvalidSettings that names variable, value and allowed."""
+        faults = unknown_names(os.environ)
+        try:
+            settings = cls()  # type: ignore[call-arg] # the fields come from the environment
+        except ValidationError as error:
+            faults += [_fault(cls, dict(entry)) for entry in error.errors()]
+        except SettingsError as error:
+            faults.append(f"{error}: not well-formed JSON")
+        else:
+            if not faults:
+                return settings
+        raise InvalidSettings("; ".join(faults))
+
+
+class SeedSettings(StackSettings):
+    """What the seeding needs besides the servers."""
+
+    admin_password: Annotated[SecretStr, Field(min_length=12)]
+
+
+def unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """Faults for variables with our prefix that no part of the stack reads."""
+    return [
+        f"{name}: not a setting; allowed: {', '.join(sorted(PREFIX + known for known in KNOWN))}"
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in KNOWN
+    ]
+
+
+def _fault(cls: type[BaseSettings], entry: dict[str, object]) -> str:
+    where = entry["loc"]
+    assert isinstance(where, tuple)
+    name = PREFIX + ".".join([str(where[0]).upper(), *(str(part) for part in where[1:])])
+    if entry["type"] == "missing":
+        return f"{name}: missing; it has no default"
+    field = cls.model_fields.get(str(where[0]))
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    value = "(secret)" if secret else repr(entry["input"])
+    return f"{name}: {value} is not allowed; allowed: {_allowed(str(entry['msg']))}"
+
+
+def _allowed(message: str) -> str:
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")

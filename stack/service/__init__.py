@@ -1,0 +1,1 @@
+"""The API: FastAPI over MongoDB, Redis and Elasticsearch. Start it from `stack.service.main`."""

@@ -1,0 +1,1 @@
+"""The favourites of the user who asks."""

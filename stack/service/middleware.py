@@ -1,0 +1,70 @@
+"""One pure ASGI middleware: request id, timing headers, metrics, and the last net for errors."""
+
+import logging
+import re
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stack.service.errors import problem
+from stack.service.metrics import Metrics
+from stack.service.trace import Trace, begin_trace, new_request_id
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+log = logging.getLogger(__name__)
+
+
+class Observed:
+    """Wraps the app so that every answer says who served it and where its time went."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, replica: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._replica = replica.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        trace = begin_trace(_request_id(scope))
+        status = 500
+        started = False
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                message["headers"] = [*message["headers"], *self._headers(trace, began)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        except Exception:
+            log.exception("unexpected error")
+            if started:
+                raise
+            answer = problem(500, "Internal error", "an unexpected error; it has been logged")
+            await answer(scope, receive, send_observed)
+        finally:
+            # Unmatched paths share one label: a scanner must not grow the metrics without bound.
+            route = getattr(scope.get("route"), "path", "(none)")
+            self._metrics.request_done(route, scope["method"], status, perf_counter() - began)
+            if trace.user is not None:
+                self._metrics.user_seen(trace.user)
+
+    def _headers(self, trace: Trace, began: float) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"x-request-id", trace.request_id.encode()),
+            (b"x-cache", trace.outcome.encode()),
+            (b"x-served-by", self._replica),
+            (b"server-timing", trace.server_timing(perf_counter() - began).encode()),
+        ]
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return new_request_id()

@@ -1,0 +1,1 @@
+"""Product lists, product detail and product update."""

@@ -1,0 +1,164 @@
+"""Product lists from the cache or the database, detail from the database, and updates."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import DESCENDING, ReadPreference, ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from stack.infra.documents import PRODUCTS, Document
+from stack.infra.operations import Family, Operation
+from stack.service.cache import Cache
+from stack.service.errors import NotFound
+from stack.service.metrics import Metrics
+from stack.service.products.cursor import CursorCodec
+from stack.service.products.schemas import ProductChange
+from stack.service.replies import encoded, public
+from stack.service.settings import Settings
+
+SUMMARY = {
+    "title": 1,
+    "brand": 1,
+    "category": 1,
+    "price_usd": 1,
+    "rating": 1,
+    "ratings": 1,
+    "thumbnail_url": 1,
+}
+DETAIL = SUMMARY | {
+    "description": 1,
+    "stock": 1,
+    "image_url": 1,
+    "created_at": 1,
+    "updated_at": 1,
+    "version": 1,
+}
+ALL_PRODUCTS = "all"
+EVERY_SEARCH = "search"
+EVERY_FAVOURITES = "favourites"
+
+
+def listing_generation(category: str | None) -> str:
+    """The generation that every listing page of this category depends on."""
+    return f"listing:{category or ALL_PRODUCTS}"
+
+
+class ProductService:
+    """Everything about products but search."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        cache: Cache,
+        metrics: Metrics,
+        cursors: CursorCodec,
+        settings: Settings,
+    ) -> None:
+        self._primary = database[PRODUCTS]
+        self._secondary = self._primary.with_options(
+            read_preference=ReadPreference.SECONDARY_PREFERRED
+        )
+        self._cache = cache
+        self._metrics = metrics
+        self._cursors = cursors
+        self._settings = settings
+
+    async def page(self, category: str | None, page: int, limit: int) -> bytes:
+        """Offset page `page`, from 1, newest first, as JSON."""
+
+        async def fill(changed_lately: bool) -> bytes:
+            collection = self._collection(Operation.LIST, changed_lately)
+            found, more = await self._newest(
+                Operation.LIST, collection, _in_category(category), (page - 1) * limit, limit
+            )
+            if not found and page == 1 and category:
+                raise NotFound(f"there is no category {category!r}")
+            body = {"products": found, "page": page, "limit": limit, "hasMore": more}
+            return encoded(body)
+
+        group = listing_generation(category)
+        return await self._cache.fetch(
+            Family.LISTING, f"v1:{category or ''}:{page}:{limit}", (group,), fill
+        )
+
+    async def page_after(self, category: str | None, cursor: str | None, limit: int) -> bytes:
+        """The page that starts after `cursor` (None: the first), newest first, as JSON."""
+        after = self._cursors.decode(category, cursor) if cursor else None
+
+        async def fill(changed_lately: bool) -> bytes:
+            collection = self._collection(Operation.LIST_CURSOR, changed_lately)
+            query = _in_category(category) | ({"_id": {"$lt": after}} if after else {})
+            found, more = await self._newest(Operation.LIST_CURSOR, collection, query, 0, limit)
+            if not found and after is None and category:
+                raise NotFound(f"there is no category {category!r}")
+            following = self._cursors.encode(category, ObjectId(found[-1]["id"])) if more else None
+            return encoded({"products": found, "nextCursor": following, "hasMore": more})
+
+        group = listing_generation(category)
+        return await self._cache.fetch(
+            Family.LISTING, f"v2:{category or ''}:{after or ''}:{limit}", (group,), fill
+        )
+
+    async def detail(self, identifier: ObjectId) -> bytes:
+        """One product as JSON; never cached. Raises NotFound."""
+        collection = self._collection(Operation.DETAIL, False)
+        with self._metrics.database(Operation.DETAIL):
+            found = await collection.find_one({"_id": identifier}, DETAIL)
+        if found is None:
+            raise NotFound(f"there is no product {identifier}")
+        return encoded(public(found))
+
+    async def update(self, identifier: ObjectId, change: ProductChange) -> bytes:
+        """Change a product, clear what shows it, and return it as JSON. Raises NotFound."""
+        fields: dict[str, Any] = change.model_dump(exclude_none=True)
+        fields["updated_at"] = datetime.now(UTC)
+        with self._metrics.database(Operation.PRODUCT_UPDATE):
+            changed = await self._primary.find_one_and_update(
+                {"_id": identifier},
+                {"$set": fields, "$inc": {"version": 1}},
+                projection=DETAIL,
+                return_document=ReturnDocument.AFTER,
+            )
+        if changed is None:
+            raise NotFound(f"there is no product {identifier}")
+        await self._cache.clear(*self._shown_by(changed["category"]))
+        return encoded(public(changed))
+
+    def _shown_by(self, category: str) -> list[str]:
+        """Generations of everything that may show a product of this category."""
+        cleared = self._settings.cache_cleared_by_update
+        generations = []
+        if Family.LISTING in cleared:
+            generations += [listing_generation(category), listing_generation(None)]
+        if Family.FAVOURITES in cleared:
+            generations.append(EVERY_FAVOURITES)
+        # With Elasticsearch the indexer clears searches, when the change can be found: cleared
+        # here, a search could be answered from the old index and stay for its whole TTL.
+        if Family.SEARCH in cleared and self._settings.elasticsearch_url is None:
+            generations.append(EVERY_SEARCH)
+        return generations
+
+    def _collection(self, operation: Operation, changed_lately: bool) -> AsyncCollection[Document]:
+        secondary = self._settings.reads_from_secondary(operation) and not changed_lately
+        return self._secondary if secondary else self._primary
+
+    async def _newest(
+        self,
+        operation: Operation,
+        collection: AsyncCollection[Document],
+        query: Document,
+        skip: int,
+        limit: int,
+    ) -> tuple[list[Document], bool]:
+        """A page of summaries, and whether more follow (one more is read to know)."""
+        with self._metrics.database(operation):
+            cursor = collection.find(query, SUMMARY, sort=[("_id", DESCENDING)], skip=skip)
+            # One batch, so that the page costs one round trip and leaves no cursor open.
+            found = await cursor.limit(limit + 1).batch_size(limit + 2).to_list()
+        return [public(document) for document in found[:limit]], len(found) > limit
+
+
+def _in_category(category: str | None) -> Document:
+    return {"category": category} if category else {}
