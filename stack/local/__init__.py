@@ -1,0 +1,35 @@
+"""The whole stack on one machine, without Docker or root: real servers under one supervisor.
+
+    with start(StackSpec(name="demo"), progress=print) as running:
+        print(running.info.base_url)
+
+Nothing outlives the `with` block, or the process that runs it, however that process ends.
+`start_detached`, `status`, `logs`, `kill_part` and `stop` serve a stack that lives on.
+"""
+
+from stack.local.control import (
+    RunningStack,
+    kill_part,
+    logs,
+    start,
+    start_detached,
+    status,
+    stop,
+)
+from stack.local.folder import stack_folder
+from stack.local.info import PartInfo, StackInfo
+from stack.local.spec import StackSpec
+
+__all__ = [
+    "PartInfo",
+    "RunningStack",
+    "StackInfo",
+    "StackSpec",
+    "kill_part",
+    "logs",
+    "stack_folder",
+    "start",
+    "start_detached",
+    "status",
+    "stop",
+]

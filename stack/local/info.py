@@ -1,0 +1,81 @@
+"""What is known about a running stack: `stack.json` in its folder, rewritten at each change."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from stack.local.spec import StackSpec
+
+FILE = "stack.json"
+
+PartKind = Literal["nginx", "api", "redis", "mongo", "elasticsearch", "indexer"]
+PartState = Literal["waiting", "starting", "ready", "dead", "stopped"]
+
+
+class PartInfo(BaseModel):
+    """One process of the stack."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: PartKind
+    state: PartState = "waiting"
+    pid: int | None = None
+    port: int | None = None
+    url: str | None = None
+    log: Path
+    waits_for: str | None = None  # what the readiness gate waits for, while state is "starting"
+    started_s: float | None = None  # seconds from the process's start to its readiness
+    exit_code: int | None = None  # negative: the number of the signal that ended it
+    last_lines: tuple[str, ...] = ()  # of its log, once it is dead
+
+
+class StackInfo(BaseModel):
+    """A stack: where it listens, what it consists of and how its parts are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    name: str
+    state: Literal["starting", "ready", "degraded", "stopping"]
+    spec: StackSpec
+    folder: Path
+    guard_pid: int
+    supervisor_pid: int
+    owner_pid: int | None  # the stack ends when this process does; None: it stays until stopped
+    started_at: str
+    started_s: float | None = None  # seconds from the supervisor's start until all were ready
+    base_url: str | None = None
+    mongo_url: str | None = None
+    redis_url: str | None = None
+    elasticsearch_url: str | None = None
+    admin_password: str
+    access_log: Path
+    parts: tuple[PartInfo, ...]
+
+    def part(self, name: str) -> PartInfo:
+        """The part of that name; KeyError when there is none."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise KeyError(name)
+
+    def parts_of(self, kind: PartKind) -> tuple[PartInfo, ...]:
+        """All parts of one kind, in order."""
+        return tuple(part for part in self.parts if part.kind == kind)
+
+    def write(self) -> None:
+        """Replace `stack.json` at once, readable by this user only: it holds a password."""
+        target = self.folder / FILE
+        draft = target.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self.model_dump_json(indent=2))
+        draft.replace(target)
+
+    @classmethod
+    def read(cls, folder: Path) -> "StackInfo":
+        """Read `stack.json` of the stack in `folder`."""
+        return cls.model_validate_json((folder / FILE).read_text())

@@ -1,0 +1,232 @@
+"""The parts of a stack: how each is started and when it is ready."""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import stack
+from stack.infra.nginx import NginxConfig, nginx_conf
+from stack.local import servers
+from stack.local.info import PartKind
+from stack.local.ports import free_port
+from stack.local.readiness import http_answers, mongo_answers, redis_answers
+from stack.local.spec import StackSpec
+
+REPLICA_SET = "headroom"
+
+LOG4J = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process: its command once its port is known, and the gate that says it is ready."""
+
+    name: str
+    kind: PartKind
+    command: Callable[[int], list[str]]
+    gate: Callable[[int], Awaitable[bool]]
+    waits_for: str
+    url: Callable[[int], str] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = 60.0
+    port: int | None = None  # None: any free one
+    listens: bool = True  # False: no port at all
+    death_signal: signal.Signals = signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one stack keeps its files: all below its folder, gone with it."""
+
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """Logs of all parts."""
+        return self.folder / "logs"
+
+    @property
+    def access_log(self) -> Path:
+        """nginx's access log: one JSON object a line."""
+        return self.logs / "access.jsonl"
+
+    def log(self, part: str) -> Path:
+        """The log of one part."""
+        return self.logs / f"{part}.log"
+
+    def room(self, part: str) -> Path:
+        """The folder of one part's data, made if absent."""
+        room = self.folder / "data" / part
+        room.mkdir(parents=True, exist_ok=True)
+        return room
+
+    def base_environment(self) -> dict[str, str]:
+        """What every process gets: nothing of the caller's environment that could change it."""
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TZ") if name in os.environ}
+        return {
+            **kept,
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(scratch),
+            "PYTHONPATH": str(Path(stack.__file__).parent.parent),
+            "PYTHONUNBUFFERED": "1",  # the last words of a process that dies must be in its log
+        }
+
+
+def redis_part(spec: StackSpec, layout: Layout) -> Part:
+    """The cache: least recently used keys go first, nothing is kept on disk."""
+    binary = servers.find_server(servers.REDIS)
+
+    def command(port: int) -> list[str]:
+        return [
+            *(str(binary), "--bind", "127.0.0.1", "--port", str(port), "--daemonize", "no"),
+            *("--save", "", "--appendonly", "no", "--dir", str(layout.room("redis"))),
+            *("--maxmemory", f"{spec.cache_memory_mib}mb", "--maxmemory-policy", "allkeys-lru"),
+        ]
+
+    return Part(
+        "redis",
+        "redis",
+        command,
+        redis_answers,
+        "an answer to PING",
+        url=lambda port: f"redis://127.0.0.1:{port}/0",
+    )
+
+
+def mongo_part(number: int, layout: Layout) -> Part:
+    """One member of the replica set (a set of one where the database has one member)."""
+    binary = servers.find_server(servers.MONGOD)
+    name = f"mongo-{number}"
+
+    def command(port: int) -> list[str]:
+        return [
+            *(str(binary), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
+            *("--dbpath", str(layout.room(name)), "--replSet", REPLICA_SET),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", "--quiet"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # Else a member that is told to stop first waits 15 s for its clients to leave.
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+        ]
+
+    return Part(name, "mongo", command, mongo_answers, "an answer to `ping`")
+
+
+def elasticsearch_part(spec: StackSpec, layout: Layout, home: Path) -> Part:
+    """The search node."""
+    room = layout.room("elasticsearch")
+
+    def command(port: int) -> list[str]:
+        (room / "log4j2.properties").write_text(LOG4J)
+        (room / "elasticsearch.yml").write_text(
+            "cluster.name: headroom\nnode.name: node-1\ndiscovery.type: single-node\n"
+            f"network.host: 127.0.0.1\nhttp.port: {port}\ntransport.port: {free_port()}\n"
+            f"path.data: {room}/data\npath.logs: {room}/logs\n"
+            # One node on a developer's disk: a nearly full disk must not make indices read-only.
+            "cluster.routing.allocation.disk.threshold_enabled: false\n"
+        )
+        launcher = [sys.executable, "-m", "stack.local.elasticsearch_node"]
+        return [*launcher, str(home), str(room), str(spec.elasticsearch_heap_mib)]
+
+    return Part(
+        "elasticsearch",
+        "elasticsearch",
+        command,
+        lambda port: http_answers(port, "/_cluster/health?wait_for_status=yellow&timeout=4s"),
+        "cluster health yellow or better",
+        url=lambda port: f"http://127.0.0.1:{port}",
+        timeout_s=120.0,
+    )
+
+
+def api_part(number: int, environment: dict[str, str], application: str) -> Part:
+    """One API replica: one process, one event loop."""
+    name = f"api-{number}"
+
+    def command(port: int) -> list[str]:
+        return [
+            *(sys.executable, "-m", "uvicorn", "--factory", application),
+            *(
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--loop",
+                "uvloop",
+                "--http",
+                "httptools",
+            ),
+            # Longer than nginx keeps an idle connection, so that no request meets a closing one.
+            *("--timeout-keep-alive", "90", "--timeout-graceful-shutdown", "2"),
+            *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+        ]
+
+    return Part(
+        name,
+        "api",
+        command,
+        lambda port: http_answers(port, "/readyz"),
+        "GET /readyz to answer 200",
+        url=lambda port: f"http://127.0.0.1:{port}",
+        environment={**environment, "HEADROOM_REPLICA": name},
+    )
+
+
+def indexer_part(environment: dict[str, str], layout: Layout) -> Part:
+    """The change-stream reader that keeps Elasticsearch in step with MongoDB."""
+
+    async def running(_port: int) -> bool:
+        return True
+
+    return Part(
+        "indexer",
+        "indexer",
+        lambda _port: [sys.executable, "-m", "stack.worker.indexer"],
+        running,
+        "the process to run",
+        environment={**environment, "HEADROOM_REPLICA": "indexer"},
+        listens=False,
+    )
+
+
+def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int]) -> Part:
+    """The load balancer in front of the replicas."""
+    binary = servers.find_server(servers.NGINX)
+    room = layout.room("nginx")
+
+    def command(port: int) -> list[str]:
+        config = NginxConfig(
+            listen=f"127.0.0.1:{port}",
+            replicas=tuple(f"127.0.0.1:{api_port}" for api_port in api_ports),
+            policy=spec.load_balancer,
+            run=room,
+            error_log="stderr",
+            access_log=str(layout.access_log),
+        )
+        path = room / "nginx.conf"
+        path.write_text(nginx_conf(config))
+        return [str(binary), "-p", f"{room}/", "-c", str(path), "-e", "stderr"]
+
+    return Part(
+        "nginx",
+        "nginx",
+        command,
+        lambda port: http_answers(port, "/lb-health"),
+        "GET /lb-health to answer 200",
+        url=lambda port: f"http://127.0.0.1:{port}",
+        port=spec.http_port or None,
+        # The master takes its workers along when it is asked to stop, and not when it is killed.
+        death_signal=signal.SIGTERM,
+    )

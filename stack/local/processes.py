@@ -1,0 +1,122 @@
+"""Starting, watching and ending the servers that one supervisor owns."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+PR_SET_CHILD_SUBREAPER = 36
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+def become_subreaper() -> None:
+    """Let orphans among our descendants come to us instead of init, so that we can end them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def spawn(
+    command: list[str],
+    *,
+    environment: dict[str, str],
+    log: Path,
+    death_signal: signal.Signals | None = signal.SIGKILL,
+    keep: tuple[int, ...] = (),
+) -> int:
+    """Start `command` in a session of its own and return its pid.
+
+    It gets `death_signal` from the kernel when this process dies, whatever kills it; None: it lives
+    on. Call it from the main thread: the kernel means the thread that forked. `keep` are
+    descriptors handed down.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if death_signal is not None:
+        parent, number = str(os.getpid()), str(int(death_signal))
+        command = [sys.executable, "-I", "-S", str(LAUNCHER), parent, number, *command]
+    for descriptor in keep:
+        os.set_inheritable(descriptor, True)
+    try:
+        return os.posix_spawn(
+            command[0],
+            command,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP],
+        )
+    finally:
+        for descriptor in keep:
+            os.set_inheritable(descriptor, False)
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal a process that `spawn` started, and all that it forked; one that is gone is fine."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        # macOS and some sandboxes answer so for a group of zombies
+        pass
+
+
+def end_descendants() -> None:
+    """SIGKILL everything below this process and wait until the kernel has forgotten it.
+
+    As a subreaper this process inherits the orphans, so the wait ends only when none is left.
+    """
+    while True:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+class Children:
+    """The children of this process, reaped as they end. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._exits: dict[int, asyncio.Future[int]] = {}
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+
+    def watch(self, pid: int) -> "asyncio.Future[int]":
+        """A future of the exit code of `pid`; negative: the signal that ended it."""
+        self._exits[pid] = asyncio.get_running_loop().create_future()
+        self._reap()  # it may have ended before we watched, its signal already handled
+        return self._exits[pid]
+
+    def _reap(self) -> None:
+        # Only children we watch: the exit code of one not yet watched must not get lost.
+        for pid, exit_code in self._exits.items():
+            if exit_code.done():
+                continue
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped:
+                exit_code.set_result(os.waitstatus_to_exitcode(status))
+
+
+def last_lines(log: Path, count: int = 12) -> tuple[str, ...]:
+    """The end of a log file; nothing when there is no such file."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 64 * 1024))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ()
+    return tuple(text.splitlines()[-count:])

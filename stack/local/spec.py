@@ -1,0 +1,49 @@
+"""What a local stack consists of."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
+
+# Set by the supervisor for every API process and the indexer; `service_env` may not touch them.
+RESERVED_ENVIRONMENT = frozenset(
+    {
+        "HEADROOM_MONGO_URL",
+        "HEADROOM_REDIS_URL",
+        "HEADROOM_ELASTICSEARCH_URL",
+        "HEADROOM_JWT_SECRET",
+        "HEADROOM_ADMIN_PASSWORD",
+        "HEADROOM_REPLICA",
+        "HEADROOM_READY_FILE",
+    }
+)
+
+
+class StackSpec(BaseModel):
+    """The parts of one local stack. `headroom` derives it from a scenario."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
+    api_replicas: Annotated[int, Field(ge=1, le=64)] = 2
+    load_balancer: Literal["round_robin", "least_connections", "power_of_two"] = "round_robin"
+    cache_memory_mib: Annotated[int, Field(ge=1, le=10**6)] | None = 256
+    database_members: Literal[1, 3, 5, 7] = 3
+    election_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 10.0
+    search_engine: Literal["elasticsearch", "mongo_text"] = "elasticsearch"
+    elasticsearch_heap_mib: Annotated[int, Field(ge=256, le=32_000)] = 384
+    http_port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free one
+    service_env: dict[EnvironmentName, str] = {}
+
+    def model_post_init(self, _context: object) -> None:
+        """Refuse settings that the supervisor itself must choose."""
+        taken = RESERVED_ENVIRONMENT & self.service_env.keys()
+        if taken:
+            raise ValueError(f"`service_env` may not set {', '.join(sorted(taken))}")
+
+    @property
+    def needed_disk_mib(self) -> int:
+        """Room the servers' data may take: each mongod preallocates 300 MiB of journal."""
+        search = 256 if self.search_engine == "elasticsearch" else 0
+        return 256 + 400 * self.database_members + search

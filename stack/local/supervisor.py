@@ -1,0 +1,339 @@
+"""The process that owns all servers of one stack: starts, watches, reports and ends them.
+
+    python -m stack.local.supervisor FOLDER REPORT_FD OWNER_PIDFD
+
+A part that dies is reported and not restarted: this is a measuring instrument, and a silent
+restart would hide the very failure that somebody wants to see.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from stack.errors import PartFailed, PortInUse, StackError
+from stack.local import parts as rooms
+from stack.local.folder import remove_if_orphaned
+from stack.local.info import PartInfo, StackInfo
+from stack.local.parts import REPLICA_SET, Layout, Part
+from stack.local.ports import free_port, listens
+from stack.local.processes import Children, become_subreaper, last_lines, signal_group, spawn
+from stack.local.readiness import form_replica_set, until
+from stack.local.spec import StackSpec
+
+PORT_TRIES = 5
+SAY_EVERY_S = 5.0
+STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
+# In this order, so that nothing loses what it depends on while it still serves.
+STOP_ORDER = (("nginx",), ("api", "indexer"), ("redis", "mongo", "elasticsearch"))
+
+REQUEST = "request.json"
+
+
+class Request(BaseModel):
+    """What the supervisor is asked to run: `request.json` in the stack's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: StackSpec
+    elasticsearch_home: Path
+    application: str
+    owner_pid: int | None
+
+
+class Supervisor:
+    """One stack. Lives in one event loop, on the main thread."""
+
+    def __init__(self, folder: Path, request: Request, report: int) -> None:
+        self.spec = request.spec
+        self.request = request
+        self.layout = Layout(folder)
+        self.children = Children()
+        self.failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
+        self._exits: dict[str, asyncio.Future[int]] = {}
+        self._report = report
+        self._began = time.monotonic()
+        self.info = StackInfo(
+            name=self.spec.name,
+            state="starting",
+            spec=self.spec,
+            folder=folder,
+            guard_pid=os.getppid(),
+            supervisor_pid=os.getpid(),
+            owner_pid=request.owner_pid,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            admin_password=secrets.token_urlsafe(18),
+            access_log=self.layout.access_log,
+            parts=tuple(self._planned_parts()),
+        )
+        self.info.write()
+
+    def _planned_parts(self) -> Iterable[PartInfo]:
+        def planned(name: str, kind: Any) -> PartInfo:
+            return PartInfo(name=name, kind=kind, log=self.layout.log(name))
+
+        yield planned("nginx", "nginx")
+        yield from (planned(f"api-{n + 1}", "api") for n in range(self.spec.api_replicas))
+        if self.spec.cache_memory_mib:
+            yield planned("redis", "redis")
+        yield from (planned(f"mongo-{n + 1}", "mongo") for n in range(self.spec.database_members))
+        if self.spec.search_engine == "elasticsearch":
+            yield planned("elasticsearch", "elasticsearch")
+            yield planned("indexer", "indexer")
+
+    # --- telling
+
+    def say(self, event: str, **values: Any) -> None:
+        """Send one event to whoever started the stack, if they still listen."""
+        line = json.dumps({"event": event, **values}) + "\n"
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._report, line.encode())
+
+    def _set(self, **values: Any) -> None:
+        self.info = self.info.model_copy(update=values)
+        self.info.write()
+
+    def _set_part(self, name: str, **values: Any) -> None:
+        self._set(
+            parts=tuple(
+                part.model_copy(update=values) if part.name == name else part
+                for part in self.info.parts
+            )
+        )
+
+    # --- starting
+
+    async def start(self) -> None:
+        """Start all parts in the order of their dependencies; return when all are ready."""
+        async with asyncio.TaskGroup() as group:
+            database = group.create_task(self._start_database())
+            cache = group.create_task(self._start_cache())
+            search = group.create_task(self._start_search())
+        environment = {
+            **self.spec.service_env,
+            "HEADROOM_MONGO_URL": database.result(),
+            "HEADROOM_JWT_SECRET": secrets.token_urlsafe(48),
+            "HEADROOM_ADMIN_PASSWORD": self.info.admin_password,
+        }
+        urls = {"redis_url": cache.result(), "elasticsearch_url": search.result()}
+        environment |= {f"HEADROOM_{name.upper()}": url for name, url in urls.items() if url}
+        self._set(mongo_url=database.result(), **urls)
+        async with asyncio.TaskGroup() as group:
+            apis = [
+                group.create_task(
+                    self._bring_up(
+                        rooms.api_part(number + 1, environment, self.request.application)
+                    )
+                )
+                for number in range(self.spec.api_replicas)
+            ]
+            if search.result():
+                group.create_task(self._bring_up(rooms.indexer_part(environment, self.layout)))
+        ports = [api.result() for api in apis]
+        port = await self._bring_up(rooms.nginx_part(self.spec, self.layout, ports))
+        self._set(
+            state="ready",
+            base_url=f"http://127.0.0.1:{port}",
+            started_s=round(time.monotonic() - self._began, 2),
+        )
+
+    async def _start_database(self) -> str:
+        async with asyncio.TaskGroup() as group:
+            members = [
+                group.create_task(self._bring_up(rooms.mongo_part(number + 1, self.layout)))
+                for number in range(self.spec.database_members)
+            ]
+        ports = [member.result() for member in members]
+        await form_replica_set(REPLICA_SET, ports, self.spec.election_timeout_s)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.say("progress", line=f"replica set of {len(ports)} has its primary")
+        return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
+
+    async def _start_cache(self) -> str | None:
+        if not self.spec.cache_memory_mib:
+            return None
+        port = await self._bring_up(rooms.redis_part(self.spec, self.layout))
+        return f"redis://127.0.0.1:{port}/0"
+
+    async def _start_search(self) -> str | None:
+        if self.spec.search_engine != "elasticsearch":
+            return None
+        home = self.request.elasticsearch_home
+        port = await self._bring_up(rooms.elasticsearch_part(self.spec, self.layout, home))
+        return f"http://127.0.0.1:{port}"
+
+    async def _bring_up(self, part: Part) -> int:
+        """Start one part and wait for its gate; the port it listens on (0 for none)."""
+        for _ in range(PORT_TRIES):
+            port = (part.port or free_port()) if part.listens else 0
+            began = time.monotonic()
+            pid, exited = self._spawn(part, port)
+            outcome = await self._gated(part, port, pid, exited)
+            if outcome == "ready":
+                started_s = round(time.monotonic() - began, 2)
+                self._set_part(part.name, state="ready", waits_for=None, started_s=started_s)
+                self.say("progress", line=f"{part.name} is ready after {started_s:.1f} s")
+                exited.add_done_callback(lambda _: self._died(part.name))
+                return port
+            lines = last_lines(self.layout.log(part.name))
+            if outcome == "late":
+                what = f"was not ready after {part.timeout_s:g} s, waiting for {part.waits_for}"
+                raise PartFailed(part=part.name, what=what, last_lines=lines)
+            if not any("address already in use" in line.lower() for line in lines):
+                what = f"ended with {_ending(exited.result())} before it was ready"
+                raise PartFailed(part=part.name, what=what, last_lines=lines)
+            if part.port:
+                raise PortInUse(port=part.port, holder=None)
+        raise PartFailed(part=part.name, what="found no free port", last_lines=lines)
+
+    def _spawn(self, part: Part, port: int) -> tuple[int, "asyncio.Future[int]"]:
+        pid = spawn(
+            part.command(port),
+            environment={**self.layout.base_environment(), **part.environment},
+            log=self.layout.log(part.name),
+            death_signal=part.death_signal,
+        )
+        exited = self._exits[part.name] = self.children.watch(pid)
+        self._set_part(
+            part.name,
+            state="starting",
+            pid=pid,
+            port=port or None,
+            url=part.url(port) if part.url else None,
+            waits_for=part.waits_for,
+        )
+        return pid, exited
+
+    async def _gated(self, part: Part, port: int, pid: int, exited: "asyncio.Future[int]") -> str:
+        async def ready() -> bool:
+            return await part.gate(port) and (not part.listens or listens(pid, port))
+
+        gate = asyncio.create_task(until(ready))
+        waited_s = 0.0
+        try:
+            while waited_s < part.timeout_s:
+                both: list[asyncio.Future[Any]] = [gate, exited]
+                done, _ = await asyncio.wait(
+                    both, timeout=SAY_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if exited in done:
+                    return "ended"
+                if gate in done:
+                    gate.result()
+                    return "ready"
+                waited_s += SAY_EVERY_S
+                self.say("progress", line=f"{part.name} waits for {part.waits_for}")
+            return "late"
+        finally:
+            gate.cancel()
+
+    # --- watching and ending
+
+    def _died(self, name: str) -> None:
+        if self.info.state == "stopping":
+            return
+        exit_code = self._exits[name].result()
+        part = self.info.part(name)
+        assert part.pid is not None
+        signal_group(part.pid, signal.SIGKILL)  # what it forked must not serve on without it
+        lines = last_lines(part.log)
+        self._set_part(name, state="dead", exit_code=exit_code, last_lines=lines, waits_for=None)
+        if self.info.state == "ready":
+            self._set(state="degraded")
+        failure = PartFailed(part=name, what=f"ended with {_ending(exit_code)}", last_lines=lines)
+        self.say("died", part=name, error=failure.as_json())
+        if not self.failure.done():
+            self.failure.set_result(failure)
+
+    async def stop(self) -> None:
+        """End all parts, the front ones first; SIGKILL for those that take too long."""
+        self._set(state="stopping")
+        for kinds in STOP_ORDER:
+            alive = {
+                part.name: part.pid
+                for part in self.info.parts
+                if part.kind in kinds and part.pid and not self._exits[part.name].done()
+            }
+            for pid in alive.values():
+                os.kill(pid, signal.SIGTERM)
+            if alive:
+                await asyncio.wait([self._exits[name] for name in alive], timeout=STOP_S)
+            for pid in alive.values():
+                signal_group(pid, signal.SIGKILL)
+            if alive:
+                await asyncio.wait([self._exits[name] for name in alive])
+            for name in alive:
+                self._set_part(name, state="stopped")
+
+
+def _ending(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"signal {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
+
+
+async def run(folder: Path, report: int, owner: int) -> int:
+    """Run the stack until a signal, or the end of its owner, ends it."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if owner >= 0:
+        loop.add_reader(owner, stop.set)  # a pidfd: readable once that process is dead
+    request = Request.model_validate_json((folder / REQUEST).read_text())
+    supervisor = Supervisor(folder, request, report)
+    starting = asyncio.create_task(supervisor.start())
+    stopping = asyncio.create_task(stop.wait())
+    happenings: list[asyncio.Future[Any]] = [starting, stopping, supervisor.failure]
+    await asyncio.wait(happenings, return_when=asyncio.FIRST_COMPLETED)
+    error: BaseException | None = None
+    if starting.done():
+        error = _first_cause(starting.exception())
+    elif supervisor.failure.done():
+        error = supervisor.failure.result()
+    if error is None and starting.done():
+        supervisor.say("ready")
+        await stopping
+    elif isinstance(error, StackError):
+        supervisor.say("error", error=error.as_json())
+    if owner >= 0:
+        loop.remove_reader(owner)
+    starting.cancel()
+    stopping.cancel()
+    await asyncio.gather(starting, stopping, return_exceptions=True)
+    await supervisor.stop()
+    if error is not None and not isinstance(error, StackError):
+        raise error
+    return 0 if error is None else 1
+
+
+def _first_cause(error: BaseException | None) -> BaseException | None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main() -> int:
+    """Entry point; see the module's docstring."""
+    folder, report, owner, lock = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+    for descriptor in (report, lock, *([owner] if owner >= 0 else [])):
+        os.set_inheritable(descriptor, False)  # the servers must not keep them open
+    become_subreaper()
+    try:
+        return asyncio.run(run(folder, report, owner))
+    finally:
+        remove_if_orphaned(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
