@@ -78,12 +78,14 @@ def bulk_delete(identifier: str, version: int) -> dict[str, Any]:
     return {"delete": action}
 
 
-async def create_search_index(client: AsyncElasticsearch) -> None:
-    """Create the index unless it is there; two processes may try at once."""
+async def create_search_index(client: AsyncElasticsearch) -> bool:
+    """Create the index unless it is there; whether we did. Two processes may try at once."""
     if await client.indices.exists(index=INDEX):
-        return
+        return False
     try:
         await client.indices.create(index=INDEX, settings=SETTINGS, mappings=MAPPINGS)
     except BadRequestError as error:
         if error.error != "resource_already_exists_exception":
             raise
+        return False
+    return True

@@ -21,6 +21,7 @@ from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
+from stack.infra.cache_keys import GENERATION_PREFIX
 from stack.infra.catalogue import ADMIN_EMAIL, SEEDED_PASSWORD, Catalogue, product_id
 from stack.infra.connections import (
     database_of,
@@ -275,7 +276,7 @@ async def _forget_cached(url: str) -> None:
     """Void every cached answer: without its generation no entry counts."""
     redis: Redis = redis_client(url)
     try:
-        async for name in redis.scan_iter(match="generation:*", count=1_000):
+        async for name in redis.scan_iter(match=f"{GENERATION_PREFIX}*", count=1_000):
             await redis.unlink(name)
     finally:
         await redis.aclose()

@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from stack.infra.cache_keys import ENTRY_PREFIX, generation_key
 from stack.infra.operations import Family
 from stack.service.breaker import Breaker
 from stack.service.metrics import Metrics
@@ -71,7 +72,10 @@ class Cache:
         if self._redis is None or ttl_s is None:
             return await fill(False)
         trace = current_trace()
-        entry, depends_on = f"entry:{family}:{entry}", tuple(map(_generation, depends_on))
+        entry, depends_on = (
+            f"{ENTRY_PREFIX}{family}:{entry}",
+            tuple(map(generation_key, depends_on)),
+        )
         try:
             with trace.timed("cache"):
                 stamp, body = await self._read(self._redis, entry, depends_on, ttl_s)
@@ -103,7 +107,7 @@ class Cache:
         """
         if self._redis is None or not generations:
             return
-        tokens = [_generation(name) for name in generations]
+        tokens = [generation_key(name) for name in generations]
         with current_trace().timed("cache"):
             try:
                 if self._uncleared:
@@ -196,10 +200,6 @@ class Cache:
                 await asyncio.sleep(RETRY_CLEARING_S)
             else:
                 self._uncleared.difference_update(tokens)
-
-
-def _generation(name: str) -> str:
-    return f"generation:{name}"
 
 
 def _token() -> bytes:

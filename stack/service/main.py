@@ -12,6 +12,7 @@ from stack.infra.connections import (
     mongo_client,
     redis_client,
 )
+from stack.infra.logs import log_as_json
 from stack.service.auth.endpoints import auth_routes
 from stack.service.auth.passwords import Passwords
 from stack.service.auth.service import AuthService
@@ -22,7 +23,6 @@ from stack.service.favourites.endpoints import favourite_routes
 from stack.service.favourites.service import FavouriteService
 from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
-from stack.service.logs import log_as_json
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.products.cursor import CursorCodec
@@ -31,6 +31,7 @@ from stack.service.products.service import ProductService
 from stack.service.search.endpoints import search_routes
 from stack.service.search.service import SearchService
 from stack.service.settings import Settings
+from stack.service.trace import current_request_id
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises InvalidSettings that names every fault of the environment.
     """
     settings = settings or Settings.from_environment()
-    log_as_json(settings.replica)
+    log_as_json(settings.replica, current_request_id)
     secret = settings.jwt_secret.get_secret_value()
     mongo = mongo_client(settings.mongo_url)
     database = database_of(mongo)

@@ -56,6 +56,12 @@ def begin_trace(request_id: str) -> Trace:
     return trace
 
 
+def current_request_id() -> str | None:
+    """The id of the request being served, if one is."""
+    trace = _current.get(None)
+    return trace.request_id if trace else None
+
+
 def current_trace() -> Trace:
     """The notebook of the request being served; outside of one, a notebook that nobody reads."""
     return _current.get(None) or Trace("-")

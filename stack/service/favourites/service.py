@@ -4,12 +4,13 @@ from bson import ObjectId
 from pymongo import ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
+from stack.infra.cache_keys import EVERY_FAVOURITES, favourites_generation
 from stack.infra.documents import PRODUCTS, USERS, Document
 from stack.infra.operations import Family, Operation
 from stack.service.cache import Cache
 from stack.service.errors import Conflict, NotFound, Unauthorised
 from stack.service.metrics import Metrics
-from stack.service.products.service import EVERY_FAVOURITES, SUMMARY
+from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
 from stack.service.settings import Settings
 
@@ -45,7 +46,7 @@ class FavouriteService:
 
         every = (EVERY_FAVOURITES,) if self._depends_on_products else ()
         return await self._cache.fetch(
-            Family.FAVOURITES, str(user), (_generation(user), *every), fill
+            Family.FAVOURITES, str(user), (favourites_generation(user), *every), fill
         )
 
     async def add(self, user: ObjectId, product: ObjectId) -> None:
@@ -65,7 +66,7 @@ class FavouriteService:
             if not result.matched_count:
                 await self._require_account(user)
                 raise Conflict(f"there are {MOST} favourites already; remove one first")
-        await self._cache.clear(_generation(user))
+        await self._cache.clear(favourites_generation(user))
 
     async def remove(self, user: ObjectId, product: ObjectId) -> None:
         """Make a product no favourite; again is no error."""
@@ -75,7 +76,7 @@ class FavouriteService:
             )
             if not result.matched_count:
                 await self._require_account(user)
-        await self._cache.clear(_generation(user))
+        await self._cache.clear(favourites_generation(user))
 
     async def _require_account(self, user: ObjectId) -> None:
         if await self._database[USERS].find_one({"_id": user}, {"_id": 1}) is None:
@@ -93,7 +94,3 @@ async def _favourites(database: AsyncDatabase[Document], user: ObjectId) -> Docu
     found = {document["_id"]: document for document in await cursor.to_list()}
     products = [public(found[product]) for product in newest if product in found]
     return {"products": products, "total": len(account["favorites"])}
-
-
-def _generation(user: ObjectId) -> str:
-    return f"favourites:{user}"

@@ -8,6 +8,7 @@ from pymongo import DESCENDING, ReadPreference, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from stack.infra.cache_keys import EVERY_FAVOURITES, EVERY_SEARCH, listing_generation
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
 from stack.service.cache import Cache
@@ -35,14 +36,6 @@ DETAIL = SUMMARY | {
     "updated_at": 1,
     "version": 1,
 }
-ALL_PRODUCTS = "all"
-EVERY_SEARCH = "search"
-EVERY_FAVOURITES = "favourites"
-
-
-def listing_generation(category: str | None) -> str:
-    """The generation that every listing page of this category depends on."""
-    return f"listing:{category or ALL_PRODUCTS}"
 
 
 class ProductService:

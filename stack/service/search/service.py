@@ -8,6 +8,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 from pymongo import ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
+from stack.infra.cache_keys import EVERY_SEARCH
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
 from stack.infra.search_index import INDEX
@@ -15,7 +16,7 @@ from stack.service.breaker import Breaker
 from stack.service.cache import Cache, Uncached
 from stack.service.errors import InvalidRequest
 from stack.service.metrics import Metrics
-from stack.service.products.service import EVERY_SEARCH, SUMMARY
+from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
 from stack.service.search.query import (
     elasticsearch_query,

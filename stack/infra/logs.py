@@ -1,39 +1,40 @@
-"""One JSON object a line on standard error, with the request id where there is a request."""
+"""One JSON object a line on standard error."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
-
-from stack.service.trace import current_trace
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a record for a log collector."""
 
-    def __init__(self, replica: str) -> None:
+    def __init__(self, process: str, request_id: Callable[[], str | None]) -> None:
         super().__init__()
-        self._replica = replica
+        self._process = process
+        self._request_id = request_id
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
+            "process": self._process,
             "logger": record.name,
-            "replica": self._replica,
-            "request_id": current_trace().request_id,
             "message": record.getMessage(),
         }
+        if request := self._request_id():
+            entry["request_id"] = request
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(entry, default=str).decode()
 
 
-def log_as_json(replica: str) -> None:
-    """Send the log of `stack` to standard error as JSON; done again, it replaces itself."""
+def log_as_json(process: str, request_id: Callable[[], str | None] = lambda: None) -> None:
+    """Send the log of `stack` to standard error as JSON; called again, it replaces itself."""
     logger = logging.getLogger("stack")
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(replica))
+    handler.setFormatter(JsonFormatter(process, request_id))
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
