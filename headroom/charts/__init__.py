@@ -1,0 +1,16 @@
+"""The figures of reports and notebooks, in one theme."""
+
+from headroom.charts.cost import stated_and_repriced
+from headroom.charts.latency import latency_against_load, production_latency
+from headroom.charts.ratios import hit_ratios, model_errors, utilisation_at_limit
+from headroom.charts.theme import use_theme
+
+__all__ = [
+    "hit_ratios",
+    "latency_against_load",
+    "model_errors",
+    "production_latency",
+    "stated_and_repriced",
+    "use_theme",
+    "utilisation_at_limit",
+]

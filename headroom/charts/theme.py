@@ -1,0 +1,309 @@
+"""One look for every figure: measured = points, modelled = lines with a band, objective = a line.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; symbol and dash repeat the
+distinction, so that a figure reads on grey paper. Text and grid take the page's colours (light or
+dark) when the report draws them. Series are labelled where they end, not in a legend.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+from headroom.artefacts import Estimate
+
+BLUE, GREEN, RED, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
+NEUTRAL = "#808080"  # reads on white and on black
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn: the same series looks alike in every figure."""
+
+    colour: str
+    symbol: str
+    dash: str
+
+
+LOOKS = {
+    "p50_s": Look(GREEN, "circle", "dash"),
+    "p95_s": Look(BLUE, "square", "solid"),
+    "p99_s": Look(RED, "diamond", "dot"),
+    "mean_s": Look(PURPLE, "triangle-up", "dashdot"),
+}
+PLAIN = Look(BLUE, "circle", "solid")
+
+
+def template() -> go.layout.Template:
+    """The plotly template of all figures."""
+    axis = {
+        "showgrid": True,
+        "gridcolor": "rgba(128,128,128,0.22)",
+        "zeroline": False,
+        "linecolor": NEUTRAL,
+        "ticks": "outside",
+        "tickcolor": NEUTRAL,
+        "title": {"standoff": 10},
+        "automargin": True,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": [BLUE, RED, GREEN, ORANGE, PURPLE],
+            "showlegend": False,
+            "margin": {"l": 64, "r": 96, "t": 24, "b": 56},
+            "hovermode": "closest",
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+
+
+def use_theme() -> None:
+    """Make the theme plotly's default and let figures travel as data, not as scripts."""
+    pio.templates["headroom"] = template()
+    pio.templates.default = "headroom"
+    pio.renderers.default = "plotly_mimetype"
+
+
+def figure(height: int = 400) -> go.Figure:
+    """An empty figure in the theme."""
+    return go.Figure(layout={"template": template(), "height": height})
+
+
+def describe(
+    drawn: go.Figure,
+    caption: str,
+    alternative: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+) -> go.Figure:
+    """Attach what a reader without the picture needs: caption, text and the figure's own data.
+
+    The report shows them under the figure, and in its place where no script runs.
+    """
+    drawn.update_layout(
+        meta={
+            "caption": caption,
+            "alternative": alternative,
+            "columns": list(columns),
+            "rows": [list(row) for row in rows],
+        }
+    )
+    return drawn
+
+
+def band(
+    drawn: go.Figure,
+    x: Sequence[float],
+    estimates: Sequence[Estimate],
+    look: Look,
+    scale: float = 1,
+) -> None:
+    """The range of a modelled series, filled behind its line."""
+    drawn.add_trace(
+        go.Scatter(
+            x=[*x, *reversed(x)],
+            y=[e.high * scale for e in estimates] + [e.low * scale for e in reversed(estimates)],
+            fill="toself",
+            fillcolor=translucent(look.colour, 0.16),
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+        )
+    )
+
+
+def modelled(
+    drawn: go.Figure,
+    x: Sequence[float],
+    estimates: Sequence[Estimate],
+    *,
+    name: str,
+    look: Look = PLAIN,
+    scale: float = 1,
+) -> None:
+    """A modelled series: a line on its band."""
+    band(drawn, x, estimates, look, scale)
+    drawn.add_trace(
+        go.Scatter(
+            x=list(x),
+            y=[e.value * scale for e in estimates],
+            mode="lines",
+            line={"color": look.colour, "width": 2, "dash": look.dash},
+            name=name,
+        )
+    )
+
+
+def measured(
+    drawn: go.Figure,
+    x: Sequence[float],
+    estimates: Sequence[Estimate],
+    valid: Sequence[bool],
+    *,
+    name: str,
+    look: Look = PLAIN,
+    scale: float = 1,
+) -> None:
+    """A measured series: points with intervals; hollow where the run is not valid."""
+    drawn.add_trace(
+        go.Scatter(
+            x=list(x),
+            y=[e.value * scale for e in estimates],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [(e.high - e.value) * scale for e in estimates],
+                "arrayminus": [(e.value - e.low) * scale for e in estimates],
+                "thickness": 1.3,
+                "width": 4,
+                "color": look.colour,
+            },
+            mode="markers",
+            marker={
+                "symbol": [look.symbol if ok else f"{look.symbol}-open" for ok in valid],
+                "size": 9,
+                "color": look.colour,
+                "line": {"width": 1.5, "color": look.colour},
+            },
+            name=name,
+        )
+    )
+
+
+def label(
+    drawn: go.Figure,
+    x: float,
+    y: float,
+    text: str,
+    colour: str | None = None,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    **options: Any,
+) -> None:
+    """Text at a point of the data; plotly wants logarithms of it on logarithmic axes."""
+    drawn.add_annotation(
+        x=math.log10(x) if log_x else x,
+        y=math.log10(y) if log_y else y,
+        text=text,
+        **{
+            "showarrow": False,
+            "xanchor": "left",
+            "xshift": 6,
+            "font": {"size": 12} | ({"color": colour} if colour else {}),
+        }
+        | options,
+    )
+
+
+def level(drawn: go.Figure, y: float, text: str, *, log_y: bool = False) -> None:
+    """A horizontal line across the figure, such as an objective, named above its left end."""
+    drawn.add_shape(
+        type="line",
+        xref="paper",
+        x0=0,
+        x1=1,
+        y0=y,
+        y1=y,
+        line={"color": NEUTRAL, "width": 2, "dash": "longdash"},
+    )
+    drawn.add_annotation(
+        xref="paper",
+        x=0,
+        xanchor="left",
+        xshift=4,
+        y=math.log10(y) if log_y else y,
+        yanchor="bottom",
+        text=text,
+        showarrow=False,
+        font={"size": 12},
+    )
+
+
+def mark(
+    drawn: go.Figure, x: Estimate, text: str, *, log_x: bool = False, top: float = 1.0
+) -> None:
+    """A vertical line at a load with its range shaded, named at the top."""
+    if x.high > x.low:
+        drawn.add_shape(
+            type="rect",
+            yref="paper",
+            x0=x.low,
+            x1=x.high,
+            y0=0,
+            y1=1,
+            fillcolor="rgba(128,128,128,0.14)",
+            line={"width": 0},
+            layer="below",
+        )
+    drawn.add_shape(
+        type="line",
+        yref="paper",
+        x0=x.value,
+        x1=x.value,
+        y0=0,
+        y1=1,
+        line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
+    )
+    drawn.add_annotation(
+        x=math.log10(x.value) if log_x else x.value,
+        yref="paper",
+        y=top,
+        xanchor="left",
+        yanchor="top",
+        xshift=4,
+        text=text,
+        showarrow=False,
+        align="left",
+        font={"size": 12},
+    )
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """A #rrggbb colour as rgba text.
+
+    >>> translucent("#0072B2", 0.5)
+    'rgba(0,114,178,0.5)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """The 1–2–5 series over a range, so that a logarithmic axis shows whole numbers.
+
+    >>> log_ticks(3, 60)
+    [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    series = [
+        float(f"{step}e{power}") for power in range(first - 1, last + 1) for step in (1, 2, 5)
+    ]
+    below = [tick for tick in series if tick <= low]
+    above = [tick for tick in series if tick >= high]
+    return [tick for tick in series if below[-1] <= tick <= above[0]]
+
+
+def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
+    """A logarithmic axis over positive values, ticked 1–2–5 (1–10 over more than four decades)."""
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = min(positive), max(positive)
+    ticks = log_ticks(low, high)
+    if high / low > 1e4:
+        ticks = [tick for tick in ticks if f"{tick:e}"[0] == "1"] or ticks
+    ends = (min(low, ticks[0]), max(high, ticks[-1]))
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+        "range": [math.log10(ends[0]), math.log10(ends[1])],
+    }

@@ -1,0 +1,347 @@
+"""The sections of the capacity report that are text and tables; charts stand in `headroom.charts`.
+
+Every function takes typed artefacts and returns HTML; nothing here measures, models or prices.
+"""
+
+import html
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from headroom.artefacts import (
+    BillArtefact,
+    ComparedCell,
+    Estimate,
+    MeasuredCell,
+    Prediction,
+    Summary,
+    Verdict,
+)
+from headroom.wording import amount, digits, dollars, metric_name, with_range
+from sim.scenario import Scenario
+
+MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?"}
+
+
+class Html(str):
+    """HTML text that a notebook shows as such."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numeric: Sequence[int] = (),
+    total: Sequence[str] | None = None,
+) -> Html:
+    """An HTML table; cells are escaped unless they are Html. `numeric` columns align right."""
+
+    def cell(tag: str, index: int, text: str) -> str:
+        kind = ' class="n"' if index in numeric else ""
+        return f"<{tag}{kind}>{text if isinstance(text, Html) else html.escape(text)}</{tag}>"
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(cell(tag, i, text) for i, text in enumerate(cells)) + "</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    foot = f"<tfoot>{line('td', total)}</tfoot>" if total else ""
+    return Html(
+        f'<div class="scroll"><table><thead>{line("th", columns)}</thead>'
+        f"<tbody>{body}</tbody>{foot}</table></div>"
+    )
+
+
+def pill(status: str) -> Html:
+    """A status, told by sign and word as well as by colour."""
+    return Html(f'<span class="pill {status.lower()}">{MARKS.get(status, "")} {status}</span>')
+
+
+def paragraph(text: str) -> Html:
+    """A paragraph of escaped text."""
+    return Html(f"<p>{html.escape(text)}</p>")
+
+
+def heading(text: str) -> Html:
+    """A heading below the section's own."""
+    return Html(f"<h3>{html.escape(text)}</h3>")
+
+
+def folded(title: str, content: str) -> Html:
+    """Content that a reader opens on demand."""
+    return Html(f"<details><summary>{html.escape(title)}</summary>{content}</details>")
+
+
+def verdict_banner(verdict: Verdict, scenario: Scenario) -> Html:
+    """The answer: status, sentence, the figures behind it, three actions."""
+    percent = Estimate(
+        value=verdict.headroom_fraction.value,
+        low=verdict.headroom_fraction.low,
+        high=verdict.headroom_fraction.high,
+    )
+    tiles = (
+        ("Capacity at the objective", verdict.capacity_per_s, "req/s"),
+        ("Daily peak", verdict.peak_per_s, "req/s"),
+        ("Headroom at the peak", percent, "fraction"),
+        ("Price a month", verdict.usd_per_month, "usd"),
+    )
+    boxes = [
+        _tile(title, amount(estimate.value, unit), _range(estimate, unit))
+        for title, estimate, unit in tiles
+    ]
+    boxes.insert(3, _tile("Bound by", verdict.bound_by, "what saturates first"))
+    boxes.insert(
+        4,
+        _tile(
+            "API servers for the peak",
+            f"{verdict.instances} × {scenario.topology.api.instance_type}",
+            f"of {scenario.topology.api.replicas} in the design",
+        ),
+    )
+    actions = "".join(f"<li>{html.escape(action)}</li>" for action in verdict.actions)
+    return Html(
+        f'<section class="verdict {verdict.status.lower()}">'
+        f'<p class="question">{html.escape(scenario.question)}</p>'
+        f'<p class="answer">{pill(verdict.status)} {html.escape(verdict.sentence)}</p>'
+        f'<div class="tiles">{"".join(boxes)}</div>'
+        f'<h3>What to do next</h3><ol class="actions">{actions}</ol></section>'
+    )
+
+
+def objectives(verdict: Verdict) -> Html:
+    """Every objective: target, measured with interval, model, status, remark."""
+    return table(
+        ("Objective", "Target", "Measured", "Model", "Status", "Remark"),
+        [
+            (
+                objective.name,
+                objective.target,
+                _optional(objective.measured, objective.unit),
+                _optional(objective.modelled, objective.unit),
+                pill(objective.status),
+                objective.note,
+            )
+            for objective in verdict.objectives
+        ],
+    )
+
+
+def validity(summary: Summary) -> Html:
+    """What was offered, what was disturbed, and which runs count."""
+    cells = sorted(summary.cells, key=lambda cell: (cell.load_per_s, cell.repeat))
+    valid = sum(cell.conditions.valid for cell in cells)
+    text = (
+        f"{valid} of {len(cells)} runs count. A run counts when the load was offered as planned "
+        "and the machine left it alone; a run that does not is shown hollow and judges nothing."
+    )
+    if not summary.complete:
+        text += " The measurement was interrupted: these are the runs made until then."
+    return Html(
+        paragraph(text)
+        + table(
+            (
+                "Load, req/s",
+                "Repeat",
+                "Achieved, req/s",
+                "Dispatch lag p99",
+                "Generator CPU",
+                "Stolen CPU",
+                "Foreign CPU",
+                "Dropped",
+                "Wrong status",
+                "Run",
+                "Why not",
+            ),
+            [_validity_row(cell) for cell in cells],
+            numeric=range(9),
+        )
+    )
+
+
+def _validity_row(cell: MeasuredCell) -> tuple[str, ...]:
+    found = cell.conditions
+    return (
+        digits(found.planned_per_s),
+        str(cell.repeat + 1),
+        digits(found.achieved_per_s),
+        amount(found.dispatch_lag_p99_s, "s"),
+        amount(found.generator_cpu_fraction, "fraction"),
+        amount(found.steal_fraction, "fraction"),
+        amount(found.foreign_cpu_fraction, "fraction"),
+        str(found.dropped),
+        str(found.wrong_status),
+        Html('<span class="pill pass">✓ valid</span>') if found.valid else pill("INVALID"),
+        "; ".join(found.reasons),
+    )
+
+
+def steady_hit_ratios(scenario: Scenario, prediction: Prediction) -> Html:
+    """What the cache reaches once it is warm, at the mean load of a day, by key family."""
+    cache = scenario.topology.cache
+    ttls = (
+        {family.value: policy.ttl_s for family, policy in cache.families.items()} if cache else {}
+    )
+    ordered = sorted(prediction.steady_hit_ratio.items(), key=lambda item: item[0] == "all")
+    return Html(
+        paragraph(
+            f"Steady state, by the model, at {digits(scenario.workload.mean_load_per_s)} req/s:"
+        )
+        + table(
+            ("Key family", "TTL", "Hit ratio"),
+            [
+                (
+                    "all families" if family == "all" else family,
+                    amount(ttls[family], "s") if family in ttls else "–",
+                    with_range(ratio, "fraction"),
+                )
+                for family, ratio in ordered
+            ],
+            numeric=(1, 2),
+        )
+    )
+
+
+def error_summary(cells: Sequence[ComparedCell]) -> Html:
+    """Model error for each metric, beside the spread of the measurement itself."""
+    rows = []
+    for metric in dict.fromkeys(cell.metric for cell in cells):
+        own = [c for c in cells if c.metric == metric and c.valid and c.error_fraction is not None]
+        if not own:
+            rows.append((metric_name(metric), "0", "–", "–", "–"))
+            continue
+        errors = [abs(c.error_fraction or 0.0) for c in own]
+        spread = [(c.measured_high - c.measured_low) / 2 / c.measured for c in own if c.measured]
+        rows.append(
+            (
+                metric_name(metric),
+                str(len(own)),
+                amount(median(errors), "fraction"),
+                amount(max(errors), "fraction"),
+                f"± {amount(median(spread), 'fraction')}" if spread else "–",
+            )
+        )
+    return table(
+        ("Metric", "Valid loads", "Median error", "Worst error", "Spread of the measurement"),
+        rows,
+        numeric=range(1, 5),
+    )
+
+
+def scaling(scenario: Scenario, prediction: Prediction, verdict: Verdict) -> Html:
+    """Servers in the design, for the peak, and with one lost."""
+    needed, designed = prediction.replicas_for_peak, scenario.topology.api.replicas
+    kind = scenario.topology.api.instance_type
+    rows = [
+        ("In the design", str(designed), "as the scenario states it"),
+        (
+            "For the daily peak",
+            str(needed),
+            f"{with_range(verdict.peak_per_s, 'req/s')} at p95 ≤ "
+            f"{amount(scenario.objectives.p95_s, 's')}",
+        ),
+        (
+            "For the peak with any one lost (N+1)",
+            str(needed + 1),
+            "the design holds it" if designed > needed else "the design does not hold it",
+        ),
+    ]
+    if prediction.replicas_for_concurrent_users is not None:
+        rows.append(
+            (
+                f"For {scenario.objectives.concurrent_users:,} concurrent users",
+                str(prediction.replicas_for_concurrent_users),
+                f"each asks once in {scenario.workload.think_time_s:g} s and a response time",
+            )
+        )
+    return table(("Question", f"{kind} servers", "Basis"), rows, numeric=(1,))
+
+
+def stated_and_repriced(bill: BillArtefact) -> Html:
+    """The document's own table, line by line, beside the price book's."""
+    rows = []
+    for row in bill.repriced:
+        both = row.stated_usd is not None and row.repriced_usd is not None
+        gap = (row.repriced_usd.value - row.stated_usd) if both else None  # type: ignore[union-attr, operator]
+        rows.append(
+            (
+                row.item,
+                "–" if row.stated_usd is None else dollars(row.stated_usd),
+                "–" if row.repriced_usd is None else dollars(row.repriced_usd.value),
+                "–" if row.repriced_usd is None else _range(row.repriced_usd, "usd"),
+                "–" if gap is None else _signed(gap),
+            )
+        )
+    stated = bill.stated_total_usd
+    return table(
+        ("Component", "Stated", "Re-priced", "Range", "Difference"),
+        rows,
+        numeric=range(1, 5),
+        total=(
+            "Total a month",
+            "–" if stated is None else dollars(stated),
+            dollars(bill.total_usd.value),
+            _range(bill.total_usd, "usd"),
+            "–" if stated is None else _signed(bill.total_usd.value - stated),
+        ),
+    )
+
+
+def bill_lines(bill: BillArtefact) -> Html:
+    """Every line of the bill with quantity, unit price, source, date and confidence."""
+    return table(
+        ("Item", "Quantity", "Unit", "Unit price", "A month", "Basis", "As of", "Confidence"),
+        [
+            (
+                line.item,
+                digits(line.quantity, 4),
+                line.unit,
+                f"${digits(line.unit_price_usd, 4)}",
+                dollars(line.usd_per_month.value),
+                line.basis,
+                line.as_of,
+                line.confidence,
+            )
+            for line in bill.lines
+        ],
+        numeric=(1, 3, 4),
+    )
+
+
+def price_sources(bill: BillArtefact) -> Html:
+    """Where each price comes from."""
+    return folded(
+        "Sources of the prices",
+        table(("Item", "Source"), [(line.item, line.source) for line in bill.lines]),
+    )
+
+
+def cost_notes(bill: BillArtefact) -> Html:
+    """What a request and a user cost, and what the bill leaves out."""
+    return paragraph(
+        f"{with_range(bill.usd_per_million_requests, 'usd')} for a million requests, "
+        f"{with_range(bill.usd_per_registered_user, 'usd')} a month for a registered user. "
+        f"Price book {bill.book}, region {bill.region}, bought {bill.purchase.replace('_', ' ')}. "
+        f"Not in the bill: {', '.join(bill.excluded)}."
+    )
+
+
+def _tile(title: str, figure: str, below: str) -> str:
+    return (
+        f'<div class="tile"><span class="t">{html.escape(title)}</span>'
+        f'<span class="v">{html.escape(figure)}</span>'
+        f'<span class="r">{html.escape(below)}</span></div>'
+    )
+
+
+def _range(estimate: Estimate, unit: str) -> str:
+    low, high = amount(estimate.low, unit), amount(estimate.high, unit)
+    return low if low == high else f"{low} to {high}"
+
+
+def _optional(estimate: Estimate | None, unit: str) -> str:
+    return "–" if estimate is None else with_range(estimate, unit)
+
+
+def _signed(value: float) -> str:
+    return f"+{dollars(value)}" if value > 0 else dollars(value)
