@@ -71,7 +71,8 @@ FOLLOWED = [
         }
     }
 ]
-log = logging.getLogger(__name__)
+# By its full name: run as a module it would be called __main__, outside the log of `stack`.
+log = logging.getLogger("stack.worker.indexer")
 
 
 class Indexer:
