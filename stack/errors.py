@@ -1,6 +1,7 @@
 """What can go wrong while a stack is set up, started or stopped, as a tree of types.
 
     StackError
+    ├── UnsupportedSystem   local stacks need Linux
     ├── MissingServer       no binary of a server: names the server and what to install
     ├── MissingLibraries    a server's binary lacks system libraries: names the command to run
     ├── MissingArtefacts    Elasticsearch is not laid out yet: names the command to run
@@ -42,6 +43,17 @@ class StackError(Exception):
         """Rebuild an error that another process sent with `as_json`."""
         kinds = {kind.__name__: kind for kind in StackError.__subclasses__()}
         return kinds.get(sent["type"], StackError)(**sent["values"])
+
+
+class UnsupportedSystem(StackError):
+    """The local stack rests on Linux: parent-death signals, subreapers, pidfds."""
+
+    def __init__(self, system: str) -> None:
+        super().__init__(system=system)
+
+    def describe(self) -> str:
+        """Name the system and the other way."""
+        return f"a local stack needs Linux, this is {self.values['system']}: use docker compose"
 
 
 class MissingServer(StackError):

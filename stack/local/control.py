@@ -24,15 +24,15 @@ from stack.errors import (
     StackRunning,
     SupervisorLost,
     UnknownPart,
+    UnsupportedSystem,
 )
 from stack.local import folder as folders
 from stack.local import servers
 from stack.local.artefacts import default_home, laid_out
-from stack.local.info import PartInfo, StackInfo
+from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.ports import require_free
 from stack.local.processes import last_lines, spawn
 from stack.local.spec import StackSpec
-from stack.local.supervisor import REQUEST, Request
 
 APPLICATION = "stack.service.main:create_app"
 LOCK_S = 2.0  # somebody who only looks holds the lock for an instant
@@ -83,7 +83,7 @@ class RunningStack:
         """End the stack and wait until nothing is left of it. Harmless when it has ended."""
         if self._guard < 0:
             return
-        _end(self._guard, self.folder, self._last.supervisor_pid if self._last else None)
+        _end(self._guard, self.folder)
         os.close(self._guard)
         os.close(self._reports)
         self._guard = -1
@@ -224,6 +224,8 @@ def _start(
 
 def _check_machine(spec: StackSpec, folder: Path, elasticsearch_home: Path) -> None:
     """Raise what the user can mend, before anything is started."""
+    if sys.platform != "linux":
+        raise UnsupportedSystem(system=sys.platform)
     servers.check_libraries(servers.NGINX)
     servers.check_libraries(servers.MONGOD)
     if spec.cache_memory_mib:
@@ -233,9 +235,14 @@ def _check_machine(spec: StackSpec, folder: Path, elasticsearch_home: Path) -> N
     if spec.http_port:
         require_free(spec.http_port)
     folder.mkdir(parents=True, exist_ok=True)
+    require_room(folder, spec.needed_disk_mib)
+
+
+def require_room(folder: Path, needed_mib: int) -> None:
+    """Raise DiskFull unless `needed_mib` are free where `folder` is."""
     free_mib = shutil.disk_usage(folder).free // 2**20
-    if free_mib < spec.needed_disk_mib:
-        raise DiskFull(folder=str(folder), free_mib=free_mib, needed_mib=spec.needed_disk_mib)
+    if free_mib < needed_mib:
+        raise DiskFull(folder=str(folder), free_mib=free_mib, needed_mib=needed_mib)
 
 
 def _claim(name: str, folder: Path) -> int:
@@ -275,26 +282,26 @@ def stop(folder: Path) -> None:
             folders.remove(folder)
             return
         raise
-    for pid in (info.guard_pid, info.supervisor_pid):
-        try:
+    for pid in (info.guard_pid, info.supervisor_pid):  # the second lives on when the first is dead
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
             process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        if "stack.local" in " ".join(psutil.Process(pid).cmdline()):
-            _end(process, folder, info.supervisor_pid)
-        os.close(process)
+            try:
+                if "stack.local" in " ".join(psutil.Process(pid).cmdline()):
+                    _end(process, folder)
+            finally:
+                os.close(process)
+            with contextlib.suppress(ChildProcessError):  # ours, if this process has started it
+                os.waitpid(pid, os.WNOHANG)
 
 
-def _end(process: int, folder: Path, supervisor_pid: int | None) -> None:
+def _end(process: int, folder: Path) -> None:
     """SIGTERM the guard (or supervisor) behind a pidfd, and wait; SIGKILL when that is in vain."""
-    for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
-        try:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(process, number)
-        except ProcessLookupError:
-            return
-        if number == signal.SIGKILL and supervisor_pid is not None:
-            os.kill(supervisor_pid, signal.SIGKILL)
-        if select.select([process], [], [], patience_s)[0]:
+            if number == signal.SIGKILL:
+                os.kill(StackInfo.read(folder).supervisor_pid, number)
+        if select.select([process], [], [], STOP_S)[0]:
             break
     folders.remove(folder)
 

@@ -1,6 +1,6 @@
 """One Elasticsearch node in this process, on a JVM started through JPype.
 
-    python -m stack.local.elasticsearch_node HOME CONFIG_FOLDER HEAP_MIB
+    python -P elasticsearch_node.py HOME CONFIG_FOLDER HEAP_MIB
 
 HOME holds the jars (`stack.local.artefacts`) and is only read; CONFIG_FOLDER holds
 `elasticsearch.yml` and `log4j2.properties`. SIGTERM and SIGINT close the node cleanly.

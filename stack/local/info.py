@@ -1,17 +1,30 @@
-"""What is known about a running stack: `stack.json` in its folder, rewritten at each change."""
+"""What is asked of a supervisor (`request.json`) and what it tells (`stack.json`)."""
 
 import os
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from stack.local.spec import StackSpec
 
 FILE = "stack.json"
+REQUEST = "request.json"
 
 PartKind = Literal["nginx", "api", "redis", "mongo", "elasticsearch", "indexer"]
 PartState = Literal["waiting", "starting", "ready", "dead", "stopped"]
+
+
+class Request(BaseModel):
+    """What a supervisor is asked to run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: StackSpec
+    elasticsearch_home: Path
+    application: str  # module:factory of the API
+    owner_pid: int | None  # the stack ends when this process does; None: it stays until stopped
 
 
 class PartInfo(BaseModel):
@@ -31,6 +44,16 @@ class PartInfo(BaseModel):
     exit_code: int | None = None  # negative: the number of the signal that ended it
     last_lines: tuple[str, ...] = ()  # of its log, once it is dead
 
+    def pids(self) -> tuple[int, ...]:
+        """All processes of the part now, the main one first: nginx works in a child of its own."""
+        if self.pid is None:
+            return ()
+        try:
+            forked = psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return ()
+        return (self.pid, *(process.pid for process in forked))
+
 
 class StackInfo(BaseModel):
     """A stack: where it listens, what it consists of and how its parts are."""
@@ -44,7 +67,7 @@ class StackInfo(BaseModel):
     folder: Path
     guard_pid: int
     supervisor_pid: int
-    owner_pid: int | None  # the stack ends when this process does; None: it stays until stopped
+    owner_pid: int | None
     started_at: str
     started_s: float | None = None  # seconds from the supervisor's start until all were ready
     base_url: str | None = None
@@ -52,6 +75,7 @@ class StackInfo(BaseModel):
     redis_url: str | None = None
     elasticsearch_url: str | None = None
     admin_password: str
+    jwt_secret: str  # signs the tokens of this stack; the load generator speaks for any user
     access_log: Path
     parts: tuple[PartInfo, ...]
 

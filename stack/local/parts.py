@@ -16,6 +16,7 @@ from stack.local.readiness import http_answers, mongo_answers, redis_answers
 from stack.local.spec import StackSpec
 
 REPLICA_SET = "headroom"
+INDEXER_READY = "following changes"  # it listens on no port; its log tells
 
 LOG4J = """\
 status = error
@@ -137,7 +138,8 @@ def elasticsearch_part(spec: StackSpec, layout: Layout, home: Path) -> Part:
             # One node on a developer's disk: a nearly full disk must not make indices read-only.
             "cluster.routing.allocation.disk.threshold_enabled: false\n"
         )
-        launcher = [sys.executable, "-m", "stack.local.elasticsearch_node"]
+        # As a file, not as a module: the JVM's process needs nothing else of this project.
+        launcher = [sys.executable, "-P", str(Path(__file__).with_name("elasticsearch_node.py"))]
         return [*launcher, str(home), str(room), str(spec.elasticsearch_heap_mib)]
 
     return Part(
@@ -187,16 +189,18 @@ def api_part(number: int, environment: dict[str, str], application: str) -> Part
 def indexer_part(environment: dict[str, str], layout: Layout) -> Part:
     """The change-stream reader that keeps Elasticsearch in step with MongoDB."""
 
-    async def running(_port: int) -> bool:
-        return True
+    log = layout.log("indexer")
+
+    async def follows(_port: int) -> bool:
+        return log.exists() and INDEXER_READY in log.read_text()
 
     return Part(
         "indexer",
         "indexer",
         lambda _port: [sys.executable, "-m", "stack.worker.indexer"],
-        running,
-        "the process to run",
-        environment={**environment, "HEADROOM_REPLICA": "indexer"},
+        follows,
+        f"its log to say {INDEXER_READY!r}",
+        environment=environment,
         listens=False,
     )
 

@@ -110,7 +110,7 @@ class Children:
                 exit_code.set_result(os.waitstatus_to_exitcode(status))
 
 
-def last_lines(log: Path, count: int = 12) -> tuple[str, ...]:
+def last_lines(log: Path, count: int = 20) -> tuple[str, ...]:
     """The end of a log file; nothing when there is no such file."""
     try:
         with log.open("rb") as file:

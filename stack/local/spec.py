@@ -15,7 +15,6 @@ RESERVED_ENVIRONMENT = frozenset(
         "HEADROOM_JWT_SECRET",
         "HEADROOM_ADMIN_PASSWORD",
         "HEADROOM_REPLICA",
-        "HEADROOM_READY_FILE",
     }
 )
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -19,36 +20,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from stack.errors import PartFailed, PortInUse, StackError
+from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.local import parts as rooms
 from stack.local.folder import remove_if_orphaned
-from stack.local.info import PartInfo, StackInfo
+from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.parts import REPLICA_SET, Layout, Part
 from stack.local.ports import free_port, listens
 from stack.local.processes import Children, become_subreaper, last_lines, signal_group, spawn
 from stack.local.readiness import form_replica_set, until
-from stack.local.spec import StackSpec
 
 PORT_TRIES = 5
 SAY_EVERY_S = 5.0
+REPLICA_SET_S = 60.0
 STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
 # In this order, so that nothing loses what it depends on while it still serves.
 STOP_ORDER = (("nginx",), ("api", "indexer"), ("redis", "mongo", "elasticsearch"))
-
-REQUEST = "request.json"
-
-
-class Request(BaseModel):
-    """What the supervisor is asked to run: `request.json` in the stack's folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    spec: StackSpec
-    elasticsearch_home: Path
-    application: str
-    owner_pid: int | None
 
 
 class Supervisor:
@@ -73,6 +59,7 @@ class Supervisor:
             owner_pid=request.owner_pid,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             admin_password=secrets.token_urlsafe(18),
+            jwt_secret=secrets.token_urlsafe(48),
             access_log=self.layout.access_log,
             parts=tuple(self._planned_parts()),
         )
@@ -122,7 +109,7 @@ class Supervisor:
         environment = {
             **self.spec.service_env,
             "HEADROOM_MONGO_URL": database.result(),
-            "HEADROOM_JWT_SECRET": secrets.token_urlsafe(48),
+            "HEADROOM_JWT_SECRET": self.info.jwt_secret,
             "HEADROOM_ADMIN_PASSWORD": self.info.admin_password,
         }
         urls = {"redis_url": cache.result(), "elasticsearch_url": search.result()}
@@ -154,7 +141,13 @@ class Supervisor:
                 for number in range(self.spec.database_members)
             ]
         ports = [member.result() for member in members]
-        await form_replica_set(REPLICA_SET, ports, self.spec.election_timeout_s)
+        forming = form_replica_set(REPLICA_SET, ports, self.spec.election_timeout_s)
+        try:
+            await asyncio.wait_for(forming, REPLICA_SET_S)
+        except TimeoutError:
+            what = f"formed no replica set with the other members within {REPLICA_SET_S:g} s"
+            lines = last_lines(self.layout.log("mongo-1"))
+            raise PartFailed(part="mongo-1", what=what, last_lines=lines) from None
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         self.say("progress", line=f"replica set of {len(ports)} has its primary")
         return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
@@ -189,12 +182,20 @@ class Supervisor:
             if outcome == "late":
                 what = f"was not ready after {part.timeout_s:g} s, waiting for {part.waits_for}"
                 raise PartFailed(part=part.name, what=what, last_lines=lines)
+            if any("no space left on device" in line.lower() for line in lines):
+                raise self._disk_full()
             if not any("address already in use" in line.lower() for line in lines):
                 what = f"ended with {_ending(exited.result())} before it was ready"
                 raise PartFailed(part=part.name, what=what, last_lines=lines)
             if part.port:
                 raise PortInUse(port=part.port, holder=None)
         raise PartFailed(part=part.name, what="found no free port", last_lines=lines)
+
+    def _disk_full(self) -> DiskFull:
+        free_mib = shutil.disk_usage(self.info.folder).free // 2**20
+        return DiskFull(
+            folder=str(self.info.folder), free_mib=free_mib, needed_mib=self.spec.needed_disk_mib
+        )
 
     def _spawn(self, part: Part, port: int) -> tuple[int, "asyncio.Future[int]"]:
         pid = spawn(
