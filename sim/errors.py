@@ -8,11 +8,24 @@
 Each carries its numbers as attributes, so that a caller can act on them instead of parsing text.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
 class SimError(ValueError):
-    """Base of all errors that `sim` raises on purpose."""
+    """Base of all errors that `sim` raises on purpose; they travel between processes whole."""
+
+    def __reduce__(self) -> tuple[Callable[..., "SimError"], tuple[object, ...]]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[SimError], args: tuple[object, ...], attributes: dict[str, object]
+) -> SimError:
+    """The error that `SimError.__reduce__` took apart, without calling its constructor again."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from sim.replicate.intervals import (
     paired_difference,
     quantile_interval,
 )
+from sim.replicate.sequential import replicate_until
+from sim.replicate.sweep import sweep
 from sim.replicate.warmup import mser5
 
 __all__ = [
@@ -18,4 +20,6 @@ __all__ = [
     "mser5",
     "paired_difference",
     "quantile_interval",
+    "replicate_until",
+    "sweep",
 ]
