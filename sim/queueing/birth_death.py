@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sim.errors import NotConverged
 
 _NEGLIGIBLE = 1e-40  # below a single event in the widest domain, 1e15 × 1e-15
-_MOST_STATES = 20_000_000
+_MOST_STATES = 6_000_000
 
 
 def steady_state(
@@ -30,7 +30,7 @@ def steady_state(
         most: the highest state, or None where only the falling ratio of rates ends the chain.
         start: a state near the most likely one.
     Returns: the first state that counts, and the probabilities from it on, which sum to 1.
-    Raises: NotConverged if more than 2·10^7 states count.
+    Raises: NotConverged if more than 6·10^6 states count.
     Source: [shortle2018, §3.1], detailed balance.
 
     >>> first, chance = steady_state(lambda n: 0 * n + 1.0, lambda n: 0 * n + 2.0, 1, 0)
@@ -67,8 +67,10 @@ def _outwards(
         pieces.append(logs)
         state, level, total = state + step * factors.size, float(logs[-1]), total + logs.size
         peak = max(peak, float(logs.max()))
-        # Past the peak the ratios only fall, so the rest is below a geometric tail.
-        if level < peak - 95 and factors[-1] < 1 and level - math.log1p(-factors[-1]) < peak - 95:
+        # Past the peak the ratios only fall, so the rest is below a geometric tail. A wide
+        # distribution needs less of it than one whose second state is 10^-30.
+        floor = peak - (95 if total < 100_000 else 50)
+        if level < floor and factors[-1] < 1 and level - math.log1p(-factors[-1]) < floor:
             break
         if total > _MOST_STATES:
             raise NotConverged("steady state of a birth–death chain", total, _MOST_STATES, total)

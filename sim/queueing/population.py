@@ -31,7 +31,7 @@ def mmc_population(users: int, think_s: float, service_s: float, servers: int) -
     Returns: a Station; think time is in none of its times. Where more than 10^6 requests queue,
         distributions are normal approximations, within 1e-5 of the true quantile.
     Raises: InvalidScenario outside those domains; NotConverged where the number present varies
-        over more than 2·10^7 states.
+        over more than 6·10^6 states.
     Source: [shortle2018, §3.7]; an arrival sees the system as N - 1 users leave it [lavenberg1980].
 
     >>> round(mmc_population(2, 1.0, 1.0, 1).throughput_per_s, 6)  # 1 - p0, p = (1, 2, 2)/5

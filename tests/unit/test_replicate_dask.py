@@ -61,7 +61,7 @@ def test_a_dask_cluster_returns_the_same_bytes_as_one_process(cluster):
 def test_an_error_on_the_cluster_comes_home_whole(cluster):
     address, _ = cluster
     with pytest.raises(UnstableStation) as caught:
-        sweep(cases.fail_on_three, [1, 2, 3], 2, seed=9, dask_address=address)
+        sweep(cases.fail_on_three, [1, 2, 3], 1, seed=9, dask_address=address)
     assert caught.value.__notes__ == ["in case 2, replication 0"]
 
 
