@@ -1,0 +1,80 @@
+"""The SimPy model of the stack: the readable reference, after which the kernel is built.
+
+- `stack`: requests, attempts and jobs walking their routes.
+- `servers`: stations and hosts. `balancing`: balancers and replica sets.
+- `caches`: families of keys. `protection`: pools, limits, breakers, retry budgets.
+- `control`: disruptions and autoscalers. `clock`: SimPy's environment, in absolute times.
+"""
+
+import numpy as np
+
+from sim.des.stack import Stack
+from sim.model.run import (
+    FamilyLookups,
+    SimulatedRun,
+    StationLoad,
+    check_inputs,
+    mean_of,
+    share_of,
+)
+from sim.model.stack import StackModel
+from sim.workload.trace import Trace
+
+__all__ = ["simulate"]
+
+
+def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
+    """Simulate a stack under a trace of requests with SimPy.
+
+    Args:
+        model: the stack; its rules are those of `sim.model.stack`.
+        trace: arrivals, operations, keys and users; may be empty.
+        seed: of all demands, 0 … 2^64 - 1; the same in `sim.kernel.simulate` gives the same run.
+    Returns: per request its sojourn and outcome; per part its load. Network and client time are in
+        it only as far as the routes have them as delays.
+    Raises: InvalidScenario when the trace is out of order or asks for an operation without route.
+    Source: event scheduling as in [banks2010, ch. 3].
+
+    >>> from sim.model import Demand, Route, Station, Visit
+    >>> second = Demand(1.0, distribution="deterministic")
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", second),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> trace = Trace(np.array([0.0, 0.5]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> simulate(model, trace, seed=1).sojourn_s.tolist()  # the second waits half a second
+    [1.0, 1.5]
+    """
+    check_inputs(model, trace, seed)
+    stack = Stack(model, trace, seed)
+    stack.run()
+    end_s = float(stack.clock.now)
+    for station in stack.stations.values():
+        station.count()
+    for host in stack.hosts.values():
+        host.count()
+    return SimulatedRun(
+        sojourn_s=np.array(stack.sojourn_s, np.float64),
+        outcome=np.array(stack.outcome, np.int8),
+        cache_outcome=np.array(stack.cache_outcome, np.int8),
+        attempts=np.array(stack.attempts, np.int16),
+        end_s=end_s,
+        stations=tuple(
+            StationLoad(
+                station.name,
+                station.visits,
+                share_of(station.busy_s, station.slots, end_s),
+                station.completed / end_s if end_s > 0 else 0.0,
+                mean_of(station.wait_s, station.visits),
+            )
+            for station in stack.stations.values()
+        ),
+        families=tuple(
+            FamilyLookups(name, state.hits, state.misses, state.coalesced)
+            for name, state in stack.families.items()
+        ),
+        host_utilisation={
+            host.name: share_of(host.busy_s, host.cores, end_s) for host in stack.hosts.values()
+        },
+        jobs_completed=stack.jobs_completed,
+        stale_reads=sum(members.stale_reads for members in stack.replica_sets.values()),
+        scaling=tuple(action for scaling in stack.scalings for action in scaling.actions),
+    )

@@ -1,0 +1,160 @@
+"""What a simulation returns: the fate of each request and the load of each part."""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import require
+from sim.model.stack import StackModel
+from sim.workload.trace import Trace
+
+
+class Outcome(IntEnum):
+    """How a request ended."""
+
+    OK = 0
+    TIMEOUT = 1  # its caller's patience ran out
+    REJECTED = 2  # a queue was full
+    FAILED = 3  # a server was down, or the attempt that fetched for it failed
+    SHED = 4  # a rate limit or an open circuit breaker turned it away
+
+
+class CacheOutcome(IntEnum):
+    """The last cache lookup of a request's last attempt."""
+
+    NONE = 0
+    HIT = 1
+    MISS = 2
+    COALESCED = 3  # missing, but another attempt was already fetching it
+
+
+@dataclass(frozen=True)
+class StationLoad:
+    """One station over the whole run.
+
+    Args:
+        name: of the station.
+        visits: visits that it began to serve or booked.
+        utilisation: mean of busy slots over slots.
+        throughput_per_s: visits completed per second.
+        mean_wait_s: time from arrival to start of service, mean over the visits that started; for
+            processor sharing, sojourn less demand over the visits completed. 0 without visits.
+    """
+
+    name: str
+    visits: int
+    utilisation: float
+    throughput_per_s: float
+    mean_wait_s: float
+
+
+@dataclass(frozen=True)
+class FamilyLookups:
+    """Cache lookups of one family, those of retries and of abandoned attempts included."""
+
+    name: str
+    hits: int
+    misses: int
+    coalesced: int
+
+    @property
+    def hit_fraction(self) -> float:
+        """Hits over lookups; 0 without lookups."""
+        lookups = self.hits + self.misses + self.coalesced
+        return self.hits / lookups if lookups else 0.0
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """One simulated run; request i is request i of the trace.
+
+    Args:
+        sojourn_s: from arrival to the end of the request, retries included, whatever its outcome.
+        outcome: codes of `Outcome`.
+        cache_outcome: codes of `CacheOutcome`.
+        attempts: attempts made, >= 1.
+        end_s: when the last request ended; utilisations and throughputs are over [0, end_s].
+        stations, families: loads by part, in the model's order.
+        host_utilisation: busy share of the cores of each host, foreign work excluded.
+        jobs_completed: jobs (`Spawn`, `Replicate`) that ended well before end_s.
+        stale_reads: reads from a secondary that had not yet applied the last write of the key.
+        scaling: (time s, group, replicas wanted) of each autoscaler action.
+    """
+
+    sojourn_s: NDArray[np.float64]
+    outcome: NDArray[np.int8]
+    cache_outcome: NDArray[np.int8]
+    attempts: NDArray[np.int16]
+    end_s: float
+    stations: tuple[StationLoad, ...]
+    families: tuple[FamilyLookups, ...]
+    host_utilisation: dict[str, float]
+    jobs_completed: int = 0
+    stale_reads: int = 0
+    scaling: tuple[tuple[float, str, int], ...] = ()
+
+    def station(self, name: str) -> StationLoad:
+        """The load of one station; raises KeyError."""
+        return {load.name: load for load in self.stations}[name]
+
+    def family(self, name: str) -> FamilyLookups:
+        """The lookups of one family; raises KeyError."""
+        return {lookups.name: lookups for lookups in self.families}[name]
+
+    @property
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Mask of the requests that succeeded."""
+        return np.asarray(self.outcome == Outcome.OK)
+
+    @property
+    def error_fraction(self) -> float:
+        """Requests that did not succeed, as a fraction; 0 for an empty run."""
+        return float(np.mean(~self.is_ok)) if self.outcome.size else 0.0
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Successful requests per second of [0, end_s]; 0 for an empty run."""
+        return float(np.sum(self.is_ok)) / self.end_s if self.end_s > 0 else 0.0
+
+
+def check_inputs(model: StackModel, trace: Trace, seed: int) -> None:
+    """Raise InvalidScenario unless the trace can be simulated with the model."""
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    require(whole and 0 <= seed < 2**64, "seed", seed, "an integer in 0..2^64 - 1")
+    arrival_s = trace.arrival_s
+    if not arrival_s.size:
+        return
+    require(bool(np.isfinite(arrival_s).all()), "trace.arrival_s", "NaN or inf", "finite times")
+    require(float(arrival_s[0]) >= 0, "trace.arrival_s", float(arrival_s[0]), "times >= 0")
+    require(
+        bool((np.diff(arrival_s) >= 0).all()), "trace.arrival_s", "a step back", "ascending times"
+    )
+    for name in ("operation", "key", "user"):
+        size = getattr(trace, name).size
+        require(size == arrival_s.size, f"trace.{name}", size, f"{arrival_s.size} entries")
+    lowest, highest = int(trace.operation.min()), int(trace.operation.max())
+    inside = lowest >= 0 and highest < len(trace.operations)
+    require(inside, "trace.operation", (lowest, highest), "indices into trace.operations")
+    require(
+        int(trace.key.min()) >= 0 and int(trace.user.min()) >= 0,
+        "trace.key, trace.user",
+        (int(trace.key.min()), int(trace.user.min())),
+        "numbers >= 0",
+    )
+    for used in np.unique(trace.operation):
+        name = trace.operations[used]
+        known = ", ".join(sorted(model.route_of))
+        require(name in model.route_of, "trace.operations", name, f"operations routed: {known}")
+
+
+def mean_of(total: float, count: int) -> float:
+    """total / count, 0 when there is nothing to average."""
+    return total / count if count else 0.0
+
+
+def share_of(area_s: float, slots: int, end_s: float) -> float:
+    """Busy slot-seconds as a fraction of what was there."""
+    return area_s / (slots * end_s) if end_s > 0 and math.isfinite(end_s) else 0.0
