@@ -147,12 +147,22 @@ def page_of(notebook: nbformat.NotebookNode, run: Run) -> str:
             "report": {"title": f"Capacity report: {scenario.name}", "run": run.folder.name}
         },
     )
-    nav = "".join(
-        f'<a href="#{anchor}">{title}</a>'
-        for anchor, title in re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
-    )
+    body, nav = _with_navigation(body)
     # Put in last: a template engine has no business with a megabyte of base64.
     return body.replace("<!--nav-->", nav).replace("<!--plotly-->", _packed_plotly())
+
+
+def _with_navigation(body: str) -> tuple[str, str]:
+    """The page with an id on each section, and the links to them."""
+    links = ['<a href="#verdict">Verdict</a>'] if 'id="verdict"' in body else []
+
+    def identified(found: re.Match[str]) -> str:
+        title = found[1]
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        links.append(f'<a href="#{anchor}">{title}</a>')
+        return f'<h2 id="{anchor}">{title}</h2>'
+
+    return re.sub(r"<h2>(.*?)</h2>", identified, body), "".join(links)
 
 
 def _packed_plotly() -> str:

@@ -4,6 +4,7 @@ Every function takes typed artefacts and returns HTML; nothing here measures, mo
 """
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from statistics import median
 
@@ -13,10 +14,11 @@ from headroom.artefacts import (
     Estimate,
     MeasuredCell,
     Prediction,
+    RepricedRecord,
     Summary,
     Verdict,
 )
-from headroom.wording import amount, digits, dollars, metric_name, with_range
+from headroom.wording import amount, cents, digits, metric_name, span, with_range
 from sim.scenario import Scenario
 
 MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?"}
@@ -58,6 +60,15 @@ def pill(status: str) -> Html:
     return Html(f'<span class="pill {status.lower()}">{MARKS.get(status, "")} {status}</span>')
 
 
+def spaced(text: str) -> str:
+    """Text with a space before each per cent sign, as everywhere in the report.
+
+    >>> spaced("97% headroom, 75 %")
+    '97\\xa0% headroom, 75 %'
+    """
+    return re.sub(r"(?<=\d)%", "\u00a0%", text)
+
+
 def paragraph(text: str) -> Html:
     """A paragraph of escaped text."""
     return Html(f"<p>{html.escape(text)}</p>")
@@ -87,7 +98,7 @@ def verdict_banner(verdict: Verdict, scenario: Scenario) -> Html:
         ("Price a month", verdict.usd_per_month, "usd"),
     )
     boxes = [
-        _tile(title, amount(estimate.value, unit), _range(estimate, unit))
+        _tile(title, amount(estimate.value, unit), span(estimate.low, estimate.high, unit))
         for title, estimate, unit in tiles
     ]
     boxes.insert(3, _tile("Bound by", verdict.bound_by, "what saturates first"))
@@ -99,11 +110,11 @@ def verdict_banner(verdict: Verdict, scenario: Scenario) -> Html:
             f"of {scenario.topology.api.replicas} in the design",
         ),
     )
-    actions = "".join(f"<li>{html.escape(action)}</li>" for action in verdict.actions)
+    actions = "".join(f"<li>{html.escape(spaced(action))}</li>" for action in verdict.actions)
     return Html(
-        f'<section class="verdict {verdict.status.lower()}">'
+        f'<section class="verdict {verdict.status.lower()}" id="verdict">'
         f'<p class="question">{html.escape(scenario.question)}</p>'
-        f'<p class="answer">{pill(verdict.status)} {html.escape(verdict.sentence)}</p>'
+        f'<p class="answer">{pill(verdict.status)} {html.escape(spaced(verdict.sentence))}</p>'
         f'<div class="tiles">{"".join(boxes)}</div>'
         f'<h3>What to do next</h3><ol class="actions">{actions}</ol></section>'
     )
@@ -116,11 +127,11 @@ def objectives(verdict: Verdict) -> Html:
         [
             (
                 objective.name,
-                objective.target,
+                spaced(objective.target),
                 _optional(objective.measured, objective.unit),
                 _optional(objective.modelled, objective.unit),
                 pill(objective.status),
-                objective.note,
+                spaced(objective.note),
             )
             for objective in verdict.objectives
         ],
@@ -143,6 +154,7 @@ def validity(summary: Summary) -> Html:
             (
                 "Load, req/s",
                 "Repeat",
+                "Run",
                 "Achieved, req/s",
                 "Dispatch lag p99",
                 "Generator CPU",
@@ -150,11 +162,10 @@ def validity(summary: Summary) -> Html:
                 "Foreign CPU",
                 "Dropped",
                 "Wrong status",
-                "Run",
-                "Why not",
+                "Why it does not count",
             ),
             [_validity_row(cell) for cell in cells],
-            numeric=range(9),
+            numeric=(0, 1, *range(3, 10)),
         )
     )
 
@@ -164,6 +175,7 @@ def _validity_row(cell: MeasuredCell) -> tuple[str, ...]:
     return (
         digits(found.planned_per_s),
         str(cell.repeat + 1),
+        Html('<span class="pill pass">✓ valid</span>') if found.valid else pill("INVALID"),
         digits(found.achieved_per_s),
         amount(found.dispatch_lag_p99_s, "s"),
         amount(found.generator_cpu_fraction, "fraction"),
@@ -171,7 +183,6 @@ def _validity_row(cell: MeasuredCell) -> tuple[str, ...]:
         amount(found.foreign_cpu_fraction, "fraction"),
         str(found.dropped),
         str(found.wrong_status),
-        Html('<span class="pill pass">✓ valid</span>') if found.valid else pill("INVALID"),
         "; ".join(found.reasons),
     )
 
@@ -216,9 +227,9 @@ def error_summary(cells: Sequence[ComparedCell]) -> Html:
             (
                 metric_name(metric),
                 str(len(own)),
-                amount(median(errors), "fraction"),
-                amount(max(errors), "fraction"),
-                f"± {amount(median(spread), 'fraction')}" if spread else "–",
+                f"{median(errors) * 100:.1f} %",
+                f"{max(errors) * 100:.1f} %",
+                f"± {median(spread) * 100:.1f} %" if spread else "–",
             )
         )
     return table(
@@ -259,19 +270,7 @@ def scaling(scenario: Scenario, prediction: Prediction, verdict: Verdict) -> Htm
 
 def stated_and_repriced(bill: BillArtefact) -> Html:
     """The document's own table, line by line, beside the price book's."""
-    rows = []
-    for row in bill.repriced:
-        both = row.stated_usd is not None and row.repriced_usd is not None
-        gap = (row.repriced_usd.value - row.stated_usd) if both else None  # type: ignore[union-attr, operator]
-        rows.append(
-            (
-                row.item,
-                "–" if row.stated_usd is None else dollars(row.stated_usd),
-                "–" if row.repriced_usd is None else dollars(row.repriced_usd.value),
-                "–" if row.repriced_usd is None else _range(row.repriced_usd, "usd"),
-                "–" if gap is None else _signed(gap),
-            )
-        )
+    rows = [_repriced_row(row) for row in bill.repriced]
     stated = bill.stated_total_usd
     return table(
         ("Component", "Stated", "Re-priced", "Range", "Difference"),
@@ -279,12 +278,21 @@ def stated_and_repriced(bill: BillArtefact) -> Html:
         numeric=range(1, 5),
         total=(
             "Total a month",
-            "–" if stated is None else dollars(stated),
-            dollars(bill.total_usd.value),
-            _range(bill.total_usd, "usd"),
+            "–" if stated is None else cents(stated),
+            cents(bill.total_usd.value),
+            _cents_span(bill.total_usd),
             "–" if stated is None else _signed(bill.total_usd.value - stated),
         ),
     )
+
+
+def _repriced_row(row: RepricedRecord) -> tuple[str, ...]:
+    stated = "–" if row.stated_usd is None else cents(row.stated_usd)
+    found = row.repriced_usd
+    if found is None:
+        return row.item, stated, "–", "–", "–"
+    gap = "–" if row.stated_usd is None else _signed(found.value - row.stated_usd)
+    return row.item, stated, cents(found.value), _cents_span(found), gap
 
 
 def bill_lines(bill: BillArtefact) -> Html:
@@ -297,7 +305,7 @@ def bill_lines(bill: BillArtefact) -> Html:
                 digits(line.quantity, 4),
                 line.unit,
                 f"${digits(line.unit_price_usd, 4)}",
-                dollars(line.usd_per_month.value),
+                cents(line.usd_per_month.value),
                 line.basis,
                 line.as_of,
                 line.confidence,
@@ -334,14 +342,18 @@ def _tile(title: str, figure: str, below: str) -> str:
     )
 
 
-def _range(estimate: Estimate, unit: str) -> str:
-    low, high = amount(estimate.low, unit), amount(estimate.high, unit)
-    return low if low == high else f"{low} to {high}"
-
-
 def _optional(estimate: Estimate | None, unit: str) -> str:
-    return "–" if estimate is None else with_range(estimate, unit)
+    """A figure with its range on a second line, so that neither is broken."""
+    if estimate is None:
+        return "–"
+    value, ends = amount(estimate.value, unit), span(estimate.low, estimate.high, unit)
+    below = "" if ends == value else f'<br><span class="r">{html.escape(ends)}</span>'
+    return Html(f'<span class="nb">{html.escape(value)}</span>{below}')
 
 
 def _signed(value: float) -> str:
-    return f"+{dollars(value)}" if value > 0 else dollars(value)
+    return f"+{cents(value)}" if value > 0 else cents(value)
+
+
+def _cents_span(estimate: Estimate) -> str:
+    return f"{cents(estimate.low)}–{cents(estimate.high).removeprefix('$')}"

@@ -24,7 +24,7 @@ def digits(value: float, significant: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "–"
     places = max(0, significant - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{places}f}"
+    text = f"{value:,.{places}f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -61,17 +61,52 @@ def dollars(value: float) -> str:
     return f"{sign}${size + 1e-9:.2f}" if size >= 0.01 else f"{sign}${digits(size)}"
 
 
+def cents(value: float) -> str:
+    """Dollars to the cent, for columns of a bill.
+
+    >>> cents(1234.5), cents(-0.575), cents(0.0)
+    ('$1,234.50', '−$0.57', '$0.00')
+    """
+    return f"{'−' if value <= -0.005 else ''}${abs(value):,.2f}"
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """Two ends of a range with their unit once, where both have the same.
+
+    >>> span(0.18, 0.25, "s"), span(0.9, 1.2, "s"), span(0.838, 0.988, "fraction")
+    ('180–250 ms', '900 ms–1.2 s', '83.8–98.8 %')
+    >>> span(669.0, 834.0, "usd"), span(-0.1, 0.2, "fraction"), span(3.0, 3.0, "req/s")
+    ('$669–834', '−10 to 20 %', '3 req/s')
+    """
+    first, last = amount(low, unit), amount(high, unit)
+    if first == last:
+        return first
+    if unit == "usd" and low >= 0:
+        return f"{first}–{last.removeprefix('$')}"
+    value, _, common = first.partition(" ")
+    if common and last.endswith(f" {common}"):
+        return f"{value}{' to ' if low < 0 else '–'}{last}"
+    return f"{first}{' to ' if low < 0 else '–'}{last}"
+
+
 def with_range(estimate: Estimate, unit: str) -> str:
     """A figure with its range, where it has one.
 
     >>> with_range(Estimate(value=0.2, low=0.18, high=0.25), "s")
-    '200 ms (180 ms–250 ms)'
+    '200 ms (180–250)'
+    >>> with_range(Estimate(value=0.2, low=0.18, high=1.25), "s")
+    '200 ms (180 ms–1.25 s)'
     >>> with_range(Estimate.exact(3.0), "req/s")
     '3 req/s'
     """
     text = amount(estimate.value, unit)
-    low, high = amount(estimate.low, unit), amount(estimate.high, unit)
-    return text if low == high == text else f"{text} ({low}–{high})"
+    ends = span(estimate.low, estimate.high, unit)
+    if ends == text:
+        return text
+    unit_text = text.partition(" ")[2]
+    if unit_text and ends.count(f" {unit_text}") == 1 and ends.endswith(f" {unit_text}"):
+        ends = ends.removesuffix(f" {unit_text}")
+    return f"{text} ({ends})"
 
 
 def metric_name(metric: str) -> str:

@@ -8,7 +8,6 @@ from headroom.artefacts import (
     Capacity,
     Conditions,
     CurvePoint,
-    Delay,
     Demand,
     Estimate,
     Machine,
@@ -16,6 +15,7 @@ from headroom.artefacts import (
     PredictedCell,
     Prediction,
     Run,
+    Singles,
     Summary,
 )
 from headroom.compare import compared
@@ -102,10 +102,10 @@ def example_run(root: Path) -> Run:
                     ("miss", "database", 0.003),
                 )
             ),
-            delays=(
-                Delay(operation="list", outcome="hit", delay_s=around(0.001, 0.1), samples=200),
-            ),
+            singles=(Singles(operation="list", outcome="hit", latency_s=(0.003,) * 40),),
             generator_cpu_s=around(0.0008, 0.1),
+            idle_fraction=0.05,
+            index_lag_s=0.5,
             conditions=conditions(8.0, valid=True),
         )
     )
@@ -181,7 +181,7 @@ def example_run(root: Path) -> Run:
     )
     run.write(summary)
     run.write_comparison(compared(prediction, summary))
-    bill = priced(scenario, prediction.replicas_for_peak)
+    bill = priced(scenario)
     run.write(bill)
     run.write(verdict(scenario, prediction, summary, bill))
     return run

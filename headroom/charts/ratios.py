@@ -31,10 +31,7 @@ def utilisation_at_limit(utilisation: Mapping[str, float], bound_by: str, load: 
             x=[share * PERCENT for _, share in ordered],
             y=[name for name, _ in ordered],
             orientation="h",
-            marker={
-                "color": [RED if name == bound_by else BLUE for name, _ in ordered],
-                "pattern": {"shape": ["/" if name == bound_by else "" for name, _ in ordered]},
-            },
+            marker={"color": [RED if name == bound_by else BLUE for name, _ in ordered]},
             text=[
                 f"{amount(share, 'fraction')}{', binds' if name == bound_by else ''}"
                 for name, share in ordered
@@ -98,7 +95,8 @@ def hit_ratios(cells: Sequence[ComparedCell], target: float | None) -> go.Figure
             )
     drawn.update_xaxes(title_text="Offered load (req/s)", rangemode="tozero")
     drawn.update_yaxes(range=[0, 100])
-    drawn.update_yaxes(title_text="Hit ratio (%)", col=1)
+    drawn.update_yaxes(ticks="")
+    drawn.update_yaxes(title_text="Hit ratio (%)", ticks="outside", col=1)
     return describe(
         drawn,
         "Points: measured. Line: model, fed the same requests. Both start cold, so these are the "

@@ -1,8 +1,9 @@
 """One look for every figure: measured = points, modelled = lines with a band, objective = a line.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; symbol and dash repeat the
-distinction, so that a figure reads on grey paper. Text and grid take the page's colours (light or
-dark) when the report draws them. Series are labelled where they end, not in a legend.
+Colours follow Okabe and Ito, told apart by colour-blind readers (the blue lighter, for dark pages);
+symbol and dash repeat the distinction, so that a figure reads on grey paper. Text takes the page's
+colour (light or dark) when the report draws it. Series are labelled where they end, not in a
+legend.
 """
 
 import math
@@ -15,7 +16,7 @@ import plotly.io as pio
 
 from headroom.artefacts import Estimate
 
-BLUE, GREEN, RED, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
+BLUE, GREEN, RED, ORANGE, PURPLE = "#1E80C0", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
 NEUTRAL = "#808080"  # reads on white and on black
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
@@ -231,12 +232,17 @@ def level(drawn: go.Figure, y: float, text: str, *, log_y: bool = False) -> None
 def mark(
     drawn: go.Figure, x: Estimate, text: str, *, log_x: bool = False, top: float = 1.0
 ) -> None:
-    """A vertical line at a load with its range shaded, named at the top."""
+    """A vertical line at a load with its range shaded, named at the top.
+
+    A logarithmic axis has no place for 0: nothing is drawn there.
+    """
+    if log_x and x.value <= 0:
+        return
     if x.high > x.low:
         drawn.add_shape(
             type="rect",
             yref="paper",
-            x0=x.low,
+            x0=max(x.low, x.value / 1000) if log_x else x.low,
             x1=x.high,
             y0=0,
             y1=1,

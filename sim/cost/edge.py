@@ -123,7 +123,7 @@ def _cdn(scenario: Scenario, book: PriceBook, requests_per_month: float) -> Iter
             "CloudFront free tier",
             1.0,
             allowance,
-            f"{min(egress, CDN_FREE_GIB):g} GiB out and "
+            f"{min(egress, CDN_FREE_GIB):,.0f} GiB out and "
             f"{min(requests_per_month, CDN_FREE_REQUESTS):,.0f} requests",
         )
         left -= CDN_FREE_GIB

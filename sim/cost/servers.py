@@ -22,7 +22,7 @@ def compute_lines(
     api = scenario.topology.api
     price = ec2_price(scenario, book, api.instance_type, "topology.api.instance_type")
     scaling = None if chosen else api.autoscaling
-    basis = f"{replicas} × {HOURS_PER_MONTH:g} h, {scenario.prices.purchase}"
+    basis = f"{replicas} × {HOURS_PER_MONTH:g} h, {scenario.prices.purchase.replace('_', ' ')}"
     between = None
     if scaling is not None:
         ends = (min(scaling.min_replicas, replicas), max(scaling.max_replicas, replicas))
@@ -64,12 +64,13 @@ def database_lines(scenario: Scenario, book: PriceBook) -> Iterator[BillLine]:
         )
     elif book.has("AWS", EC2_SERVICES["on_demand"][0], sku):
         node = ec2_price(scenario, book, sku, path)
+        bought = scenario.prices.purchase.replace("_", " ")
         yield bill_line(
             component,
             f"EC2 {sku} with mongod",
             database.members * HOURS_PER_MONTH,
             node,
-            f"{database.members} members × {HOURS_PER_MONTH:g} h, {scenario.prices.purchase}",
+            f"{database.members} members × {HOURS_PER_MONTH:g} h, {bought}",
         )
         disk = book.find("AWS", "EBS", "gp3 storage", region, unit="GB-month", path=path)
         yield bill_line(
