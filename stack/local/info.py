@@ -90,6 +90,19 @@ class StackInfo(BaseModel):
         """All parts of one kind, in order."""
         return tuple(part for part in self.parts if part.kind == kind)
 
+    def service_environment(self) -> dict[str, str]:
+        """What an own process needs to work on the stack's servers, as its API processes do."""
+        urls = {
+            "HEADROOM_MONGO_URL": self.mongo_url,
+            "HEADROOM_REDIS_URL": self.redis_url,
+            "HEADROOM_ELASTICSEARCH_URL": self.elasticsearch_url,
+        }
+        return {
+            **self.spec.service_env,
+            **{name: url for name, url in urls.items() if url},
+            "HEADROOM_ADMIN_PASSWORD": self.admin_password,
+        }
+
     def write(self) -> None:
         """Replace `stack.json` at once, readable by this user only: it holds a password."""
         target = self.folder / FILE

@@ -89,18 +89,30 @@ async def form_replica_set(name: str, ports: list[int], election_timeout_s: floa
             return states == ["PRIMARY"] + ["SECONDARY"] * (len(ports) - 1)
 
         await until(is_primary)
-        versions = range(2, len(hosts) + 2)
-        steps = [(hosts[:count], quick) for count in range(2, len(hosts) + 1)]
-        for version, (members, settings) in zip(versions, [*steps, (hosts, final)], strict=True):
-            if settings is final:
-                await until(all_in_step)
-            config = {"_id": name, "version": version, "members": members, "settings": settings}
-            await until(lambda config=config: _reconfigured(admin, config))  # type: ignore[misc]
+        for count in range(2, len(hosts) + 1):  # MongoDB adds one voting member at a time
+            await until(lambda count=count: _configured(admin, hosts[:count], quick))  # type: ignore[misc]
+        await until(all_in_step)
+        await until(lambda: _configured(admin, hosts, final))
 
 
-async def _reconfigured(admin: Any, config: dict[str, Any]) -> bool:
-    # A try may be answered with an error, or too late, and take effect all the same.
-    current = (await admin.command("replSetGetConfig"))["config"]["version"]
-    if current < config["version"]:
-        await admin.command("replSetReconfig", config)  # refused until the last one has spread
-    return True
+async def _configured(admin: Any, members: list[dict[str, Any]], settings: dict[str, int]) -> bool:
+    """Bring the set's configuration a step towards this one; True when it is in force.
+
+    A try may be refused until the last change has spread, or be answered too late and take effect
+    all the same; and the primary changes the configuration itself when a new member has caught up.
+    So each try starts from what is in force.
+    """
+    current = (await admin.command("replSetGetConfig"))["config"]
+    here = [member["host"] for member in current["members"]]
+    if here == [member["host"] for member in members] and settings.items() <= (
+        current["settings"].items()
+    ):
+        return True
+    config = {
+        "_id": current["_id"],
+        "version": current["version"] + 1,
+        "members": members,
+        "settings": settings,
+    }
+    await admin.command("replSetReconfig", config)
+    return False

@@ -106,15 +106,13 @@ class Supervisor:
             database = group.create_task(self._start_database())
             cache = group.create_task(self._start_cache())
             search = group.create_task(self._start_search())
-        environment = {
-            **self.spec.service_env,
-            "HEADROOM_MONGO_URL": database.result(),
-            "HEADROOM_JWT_SECRET": self.info.jwt_secret,
-            "HEADROOM_ADMIN_PASSWORD": self.info.admin_password,
-        }
-        urls = {"redis_url": cache.result(), "elasticsearch_url": search.result()}
-        environment |= {f"HEADROOM_{name.upper()}": url for name, url in urls.items() if url}
-        self._set(mongo_url=database.result(), **urls)
+        self._set(
+            mongo_url=database.result(),
+            redis_url=cache.result(),
+            elasticsearch_url=search.result(),
+        )
+        environment = self.info.service_environment()
+        environment["HEADROOM_JWT_SECRET"] = secrets.token_urlsafe(48)  # one for all replicas
         async with asyncio.TaskGroup() as group:
             apis = [
                 group.create_task(
