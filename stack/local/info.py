@@ -100,6 +100,7 @@ class StackInfo(BaseModel):
         return {
             **self.spec.service_env,
             **{name: url for name, url in urls.items() if url},
+            "HEADROOM_JWT_SECRET": self.jwt_secret,
             "HEADROOM_ADMIN_PASSWORD": self.admin_password,
         }
 

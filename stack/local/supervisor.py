@@ -112,7 +112,6 @@ class Supervisor:
             elasticsearch_url=search.result(),
         )
         environment = self.info.service_environment()
-        environment["HEADROOM_JWT_SECRET"] = secrets.token_urlsafe(48)  # one for all replicas
         async with asyncio.TaskGroup() as group:
             apis = [
                 group.create_task(
