@@ -11,6 +11,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -82,7 +83,9 @@ def seed(
     again: bool = False,
 ) -> Seeded:
     """Fill the servers of `settings` with `catalogue`; see the module's text."""
-    return asyncio.run(seed_async(settings, catalogue, progress, again=again))
+    work = seed_async(settings, catalogue, progress, again=again)
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a notebook's own thread has a loop already
+        return thread.submit(asyncio.run, work).result()
 
 
 async def seed_async(
