@@ -85,6 +85,7 @@ def executed_notebook(
             parameters=dict(parameters),
             engine_name=_Engine.NAME,
             progress_bar=False,
+            cwd=str(source.parent),  # where a notebook runs in JupyterLab as well
             execution_timeout=cell_timeout_s,
             on_cell=progress,
             # Sockets of the file system: other users of the machine cannot listen in.

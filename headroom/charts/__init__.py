@@ -1,11 +1,12 @@
 """The figures of reports and notebooks, in one theme."""
 
-from headroom.charts.cost import stated_and_repriced
+from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
 from headroom.charts.ratios import hit_ratios, model_errors, utilisation_at_limit
 from headroom.charts.theme import use_theme
 
 __all__ = [
+    "cost_of_a_million_requests",
     "hit_ratios",
     "latency_against_load",
     "model_errors",

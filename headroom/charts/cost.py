@@ -1,10 +1,31 @@
 """What the document states beside what the price book says."""
 
+from collections.abc import Mapping
+
 import plotly.graph_objects as go
 
-from headroom.artefacts import BillArtefact
-from headroom.charts.theme import BLUE, NEUTRAL, describe, figure
-from headroom.wording import dollars, with_range
+from headroom.artefacts import BillArtefact, Estimate
+from headroom.charts.theme import BLUE, NEUTRAL, describe, figure, log_axis, modelled
+from headroom.wording import digits, dollars, with_range
+
+
+def cost_of_a_million_requests(by_load: Mapping[float, Estimate]) -> go.Figure:
+    """Dollars for a million requests over the mean load that the architecture is given."""
+    loads, prices = list(by_load), list(by_load.values())
+    drawn = figure()
+    modelled(drawn, loads, prices, name="cost of a million requests")
+    drawn.update_layout(
+        xaxis=log_axis(loads, "Mean load (req/s, logarithmic)"),
+        yaxis={"title": {"text": "Cost of a million requests (US dollars)"}, "rangemode": "tozero"},
+    )
+    return describe(
+        drawn,
+        "Line: priced from the book, with the range of its prices.",
+        f"A million requests cost {dollars(prices[0].value)} at {digits(loads[0])} req/s and "
+        f"{dollars(prices[-1].value)} at {digits(loads[-1])} req/s.",
+        ("mean load, req/s", "a million requests"),
+        [[digits(load), with_range(price, "usd")] for load, price in by_load.items()],
+    )
 
 
 def stated_and_repriced(bill: BillArtefact) -> go.Figure:
