@@ -137,9 +137,11 @@ class Scaling:
         self.members[place].update_eligible()
 
     def _remove(self, provisioned: int, wanted: int) -> int:
-        """Take the last active members out, those that boot excepted; returns what is left."""
+        """Take active members out, last first, but never the last one; returns what is left."""
+        active = sum(member.active for member in self.members)
         for member in reversed(self.members):
-            if provisioned > wanted and member.active:
+            if provisioned > wanted and member.active and active > 1:
+                active -= 1
                 provisioned -= 1
                 member.active = False
                 member.update_eligible()

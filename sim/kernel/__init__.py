@@ -1,0 +1,126 @@
+"""The compiled engine: the same model as `sim.des`, the same rules, the same results, fast.
+
+- `program`: a StackModel translated into instructions and arrays. `layout`: those arrays.
+- `loop`: the event loop. `events`: the heap. `servers`: stations and hosts. `walking`: routes,
+  caches, protections. `control`: disruptions and autoscalers. `draws`: demands.
+"""
+
+import numpy as np
+
+from sim.kernel.layout import MORE_ACTIONS, MORE_ATTEMPTS, MORE_EVENTS, Chunk, World
+from sim.kernel.program import Program, with_actions, with_attempts, with_events
+from sim.model.run import (
+    FamilyLookups,
+    SimulatedRun,
+    StationLoad,
+    check_inputs,
+    mean_of,
+    share_of,
+)
+from sim.model.stack import StackModel
+from sim.workload.trace import Trace
+
+__all__ = ["simulate"]
+
+
+def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
+    """Simulate a stack under a trace of requests with the compiled engine.
+
+    Args:
+        model: the stack; its rules are those of `sim.model.stack`.
+        trace: arrivals, operations, keys and users; may be empty.
+        seed: of all demands, 0 … 2^64 - 1; the same in `sim.des.simulate` gives the same run.
+    Returns: per request its sojourn and outcome; per part its load.
+    Raises: InvalidScenario when the trace is out of order or asks for an operation without route.
+
+    >>> from sim.model import Demand, Route, Station, Visit
+    >>> second = Demand(1.0, distribution="deterministic")
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", second),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> trace = Trace(np.array([0.0, 0.5]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> simulate(model, trace, seed=1).sojourn_s.tolist()  # the second waits half a second
+    [1.0, 1.5]
+    """
+    check_inputs(model, trace, seed)
+    requests = len(trace)
+    program = Program(model, seed)
+    chunk = Chunk(
+        arrival_s=np.ascontiguousarray(trace.arrival_s, np.float64),
+        start=starts(program, trace),
+        key=np.ascontiguousarray(trace.key, np.int64),
+        user=np.ascontiguousarray(trace.user, np.int64),
+        sojourn_s=np.zeros(requests),
+        outcome=np.zeros(requests, np.int8),
+        cache_outcome=np.zeros(requests, np.int8),
+        attempts=np.zeros(requests, np.int16),
+    )
+    world = program.world(attempts=256)
+    if requests:
+        world, _ = advanced(world, chunk, 0, last=True)
+    return summary(model, world, chunk)
+
+
+def starts(program: Program, trace: Trace) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """First instruction of each request's route."""
+    start = [program.start.get(operation, -1) for operation in trace.operations]
+    return np.array(start or [-1], np.int32)[trace.operation]
+
+
+def advanced(world: World, chunk: Chunk, base: int, *, last: bool) -> tuple[World, int]:
+    """Run the loop over a chunk, giving it memory as it asks for it."""
+    from sim.kernel.loop import advance  # compiles, or loads what was compiled, when first used
+
+    while True:
+        wanted = advance(world, chunk, base, last)
+        if wanted == MORE_ATTEMPTS:
+            world = with_attempts(world, 2 * world.attempts.size)
+        elif wanted == MORE_EVENTS:
+            world = with_events(world)
+        elif wanted == MORE_ACTIONS:
+            world = with_actions(world)
+        else:
+            return world, wanted
+
+
+def summary(model: StackModel, world: World, chunk: Chunk) -> SimulatedRun:
+    """The run that a finished world describes."""
+    from sim.kernel.loop import settle
+
+    settle(world)
+    g = world.g[0]
+    end_s = float(g["now"])
+    return SimulatedRun(
+        sojourn_s=chunk.sojourn_s,
+        outcome=chunk.outcome,
+        cache_outcome=chunk.cache_outcome,
+        attempts=chunk.attempts,
+        end_s=end_s,
+        stations=tuple(
+            StationLoad(
+                station.name,
+                int(row["visits"]),
+                share_of(float(row["busy_s"]), station.slots, end_s),
+                int(row["completed"]) / end_s if end_s > 0 else 0.0,
+                mean_of(float(row["wait_s"]), int(row["visits"])),
+            )
+            for station, row in zip(model.stations, world.stations, strict=True)
+        ),
+        families=tuple(
+            FamilyLookups(family.name, int(row["hits"]), int(row["misses"]), int(row["coalesced"]))
+            for family, row in zip(model.families, world.families, strict=True)
+        ),
+        host_utilisation={
+            host.name: share_of(float(row["busy_s"]), host.cores, end_s)
+            for host, row in zip(model.hosts, world.hosts, strict=False)
+        },
+        jobs_completed=int(g["jobs_completed"]),
+        stale_reads=int(g["stale_reads"]),
+        scaling=tuple(
+            (
+                float(action["time_s"]),
+                model.autoscalers[action["scaler"]].group,
+                int(action["wanted"]),
+            )
+            for action in world.actions[: g["actions"]]
+        ),
+    )
