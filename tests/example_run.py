@@ -40,6 +40,9 @@ def latencies(load_per_s: float, limit_per_s: float, share: float) -> dict[str, 
         "p95_s": around(slow * 8, share),
         "p99_s": around(slow * 16, share * 1.5),
         "throughput_per_s": Estimate.exact(load_per_s),
+        "utilisation.api": around(0.6 * load_per_s / limit_per_s, share / 4),
+        "utilisation.mongo": around(0.2 * load_per_s / limit_per_s, share / 4),
+        "utilisation.host": around(0.9 * load_per_s / limit_per_s, share / 4),
     }
 
 

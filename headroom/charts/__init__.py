@@ -2,7 +2,12 @@
 
 from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
-from headroom.charts.ratios import hit_ratios, model_errors, utilisation_at_limit
+from headroom.charts.ratios import (
+    hit_ratios,
+    model_errors,
+    utilisation_against_load,
+    utilisation_at_limit,
+)
 from headroom.charts.theme import use_theme
 
 __all__ = [
@@ -13,5 +18,6 @@ __all__ = [
     "production_latency",
     "stated_and_repriced",
     "use_theme",
+    "utilisation_against_load",
     "utilisation_at_limit",
 ]

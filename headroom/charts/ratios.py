@@ -8,10 +8,13 @@ from plotly.subplots import make_subplots
 from headroom.artefacts import ComparedCell, Estimate
 from headroom.charts.theme import (
     BLUE,
+    LOOKS,
     NEUTRAL,
+    PLAIN,
     RED,
     describe,
     figure,
+    label,
     measured,
     modelled,
     template,
@@ -51,6 +54,54 @@ def utilisation_at_limit(utilisation: Mapping[str, float], bound_by: str, load: 
         + ", ".join(f"{name} {amount(share, 'fraction')}" for name, share in reversed(ordered)),
         ("component", "busy at the limit"),
         [[name, amount(share, "fraction")] for name, share in reversed(ordered)],
+    )
+
+
+def utilisation_against_load(cells: Sequence[ComparedCell], most: int = 5) -> go.Figure:
+    """Cores used by one of each component over load, the busiest: measured points on the model."""
+    peaks: dict[str, float] = {}
+    for cell in cells:
+        if cell.metric.startswith("utilisation."):
+            peaks[cell.metric] = max(peaks.get(cell.metric, 0.0), cell.measured, cell.predicted)
+    drawn = figure(height=400)
+    looks = (LOOKS["p95_s"], LOOKS["p99_s"], LOOKS["p50_s"], LOOKS["mean_s"], PLAIN)
+    shown = sorted(peaks, key=lambda metric: -peaks[metric])[: min(most, len(looks))]
+    for metric, look in zip(shown, looks, strict=False):
+        own = [cell for cell in cells if cell.metric == metric]
+        loads = [cell.load_per_s for cell in own]
+        name = metric.removeprefix("utilisation.")
+        modelled(drawn, loads, [predicted_of(c) for c in own], name=name, look=look, scale=PERCENT)
+        measured(
+            drawn,
+            loads,
+            [measured_of(cell) for cell in own],
+            [cell.valid for cell in own],
+            name=f"{name}, measured",
+            look=look,
+            scale=PERCENT,
+        )
+        label(drawn, loads[-1], own[-1].predicted * PERCENT, name, look.colour)
+    drawn.update_layout(
+        xaxis={"title": {"text": "Offered load on this machine (req/s)"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "Busy (% of a core; host: of all)"}, "rangemode": "tozero"},
+    )
+    return describe(
+        drawn,
+        "Points: measured CPU time. Lines: model. Of several equal parts, such as the API "
+        "replicas, one is shown.",
+        "CPU use of the busiest components against load, measured and modelled.",
+        ("component", "load, req/s", "measured", "modelled"),
+        [
+            [
+                cell.metric.removeprefix("utilisation."),
+                f"{cell.load_per_s:g}",
+                amount(cell.measured, "fraction"),
+                amount(cell.predicted, "fraction"),
+            ]
+            for metric in sorted(peaks, key=lambda metric: -peaks[metric])
+            for cell in cells
+            if cell.metric == metric
+        ],
     )
 
 

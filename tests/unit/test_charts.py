@@ -28,6 +28,7 @@ def figures(run: Run) -> dict[str, go.Figure]:
         "utilisation": charts.utilisation_at_limit(
             production.utilisation, production.bound_by, production.load_per_s.value
         ),
+        "use": charts.utilisation_against_load(cells),
         "hit ratio": charts.hit_ratios(cells, 0.75),
         "errors": charts.model_errors(cells),
         "cost": charts.stated_and_repriced(run.read(BillArtefact)),
@@ -139,6 +140,13 @@ def test_line_colours_stand_out_from_a_light_and_a_dark_page(colour: str, page: 
 
 def test_the_five_colours_are_different() -> None:
     assert len({BLUE, GREEN, RED, ORANGE, PURPLE}) == 5
+
+
+def test_components_are_shown_the_busiest_first_and_named_at_their_lines(
+    figures: dict[str, go.Figure],
+) -> None:
+    assert [note.text for note in figures["use"].layout.annotations] == ["host", "api", "mongo"]
+    assert charts.utilisation_against_load(()).layout.meta["rows"] == []
 
 
 def test_the_binding_component_is_named_in_words(figures: dict[str, go.Figure]) -> None:
