@@ -9,6 +9,7 @@
     ├── CorruptDownload     a fetched file is not the one that was pinned
     ├── PortInUse           the asked-for port is taken: names who has it
     ├── DiskFull            too little room below the stack's folder
+    ├── ForeignFolder       the folder holds something else, which must not be removed
     ├── StackRunning        a stack of that name already runs
     ├── StackNotRunning     there is no such stack
     ├── UnknownPart         the stack has no part of that name
@@ -152,6 +153,20 @@ class DiskFull(StackError):
         return (
             f"{self.values['folder']} has {self.free_mib} MiB free and the stack needs "
             f"{self.needed_mib} MiB: free some room, or work in a folder on another disk"
+        )
+
+
+class ForeignFolder(StackError):
+    """The folder meant for a stack holds something that no stack has put there."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder=folder)
+
+    def describe(self) -> str:
+        """Name the folder and what is allowed."""
+        return (
+            f"{self.values['folder']} is not empty and not a stack's folder: name one that does "
+            "not exist yet, because it is removed when the stack ends"
         )
 
 

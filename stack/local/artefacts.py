@@ -72,7 +72,7 @@ def lay_out(home: Path, progress: Callable[[str], None]) -> bool:
             target = draft / place_of(jar.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(jar, target)
-        _check(draft)
+        check_hashes(draft)
         module = draft / "modules" / "transport-netty4"
         (module / "plugin-descriptor.properties").write_text(DESCRIPTOR)
         (draft / "plugins").mkdir()
@@ -109,7 +109,8 @@ def _fetched_jars(repository: Path) -> list[Path]:
     raise AssertionError
 
 
-def _check(home: Path) -> None:
+def check_hashes(home: Path) -> None:
+    """Raise CorruptDownload unless the jars below `home` are exactly the pinned ones."""
     found = {
         str(jar.relative_to(home)): hashlib.sha256(jar.read_bytes()).hexdigest()
         for jar in home.rglob("*.jar")

@@ -18,6 +18,7 @@ import psutil
 import stack
 from stack.errors import (
     DiskFull,
+    ForeignFolder,
     PartFailed,
     StackError,
     StackNotRunning,
@@ -73,10 +74,17 @@ class RunningStack:
                 what = f"ended with exit code {part.exit_code}"
                 raise PartFailed(part=part.name, what=what, last_lines=part.last_lines)
 
+    def next_failure(self) -> StackError:
+        """Wait until a part dies, or the whole stack ends, and say which."""
+        for event in self._events():
+            if "error" in event:
+                return StackError.from_json(event["error"])
+        return SupervisorLost(last_lines=[])
+
     def wait(self, progress: Progress) -> None:
         """Return when the stack has ended; parts that die meanwhile are told to `progress`."""
         for event in self._events():
-            if event["event"] == "died":
+            if "error" in event:
                 progress(str(StackError.from_json(event["error"])))
 
     def stop(self) -> None:
@@ -124,10 +132,9 @@ class RunningStack:
             elif event["event"] == "ready":
                 assert self.info.state == "ready"
                 return
-            elif event["event"] == "error":
+            elif "error" in event:
                 raise StackError.from_json(event["error"])
-        # It may have ended because somebody stopped it; then its folder is gone with its log.
-        raise SupervisorLost(last_lines=last_lines(self.folder / "logs" / "supervisor.log"))
+        raise SupervisorLost(last_lines=[])  # somebody has stopped it, or killed its guard
 
 
 def start(
@@ -234,13 +241,13 @@ def _check_machine(spec: StackSpec, folder: Path, elasticsearch_home: Path) -> N
         laid_out(elasticsearch_home)
     if spec.http_port:
         require_free(spec.http_port)
-    folder.mkdir(parents=True, exist_ok=True)
     require_room(folder, spec.needed_disk_mib)
 
 
 def require_room(folder: Path, needed_mib: int) -> None:
-    """Raise DiskFull unless `needed_mib` are free where `folder` is."""
-    free_mib = shutil.disk_usage(folder).free // 2**20
+    """Raise DiskFull unless `needed_mib` are free where `folder` is, or is going to be."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_mib = shutil.disk_usage(there).free // 2**20
     if free_mib < needed_mib:
         raise DiskFull(folder=str(folder), free_mib=free_mib, needed_mib=needed_mib)
 
@@ -251,6 +258,9 @@ def _claim(name: str, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         lock = folders.lock(folder)
         if lock is not None:
+            if any(folder.iterdir()) and not (folder / REQUEST).exists():
+                os.close(lock)
+                raise ForeignFolder(folder=str(folder))
             return lock
         if time.monotonic() > deadline:
             raise StackRunning(name=name, folder=str(folder))

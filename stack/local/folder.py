@@ -1,11 +1,13 @@
 """A stack's folder and the lock on it: whoever holds the lock is the stack."""
 
+import contextlib
 import fcntl
 import os
 import shutil
 from pathlib import Path
 
 from stack.local.artefacts import STATE_FOLDER
+from stack.local.info import REQUEST
 
 
 def stack_folder(name: str) -> Path:
@@ -42,17 +44,19 @@ def is_locked(folder: Path) -> bool:
 
 
 def empty(folder: Path) -> None:
-    """Remove what a stack that died without a trace of its guard left behind."""
-    for entry in folder.iterdir():
+    """Remove what a stack has left; the file that marks the folder as a stack's goes last."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == REQUEST):
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            shutil.rmtree(entry, ignore_errors=True)
         else:
-            entry.unlink()
+            entry.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder of a stack that has ended."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folder of a stack that has ended; somebody else may be doing the same."""
+    with contextlib.suppress(FileNotFoundError):
+        empty(folder)
+        folder.rmdir()
 
 
 def remove_if_orphaned(folder: Path) -> None:

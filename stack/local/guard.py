@@ -11,8 +11,16 @@ import signal
 import sys
 from pathlib import Path
 
+from stack.errors import SupervisorLost
 from stack.local.folder import remove
-from stack.local.processes import become_subreaper, end_descendants, spawn
+from stack.local.processes import (
+    SAID_WHY,
+    become_subreaper,
+    end_descendants,
+    last_lines,
+    spawn,
+    tell,
+)
 
 
 def main() -> int:
@@ -37,7 +45,6 @@ def main() -> int:
         death_signal=signal.SIGTERM,
         keep=keep,
     )
-    os.close(report)  # so that its reader sees the end when the supervisor ends
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: os.kill(supervisor, signal.SIGTERM))
     reaped, status = 0, 0
@@ -46,8 +53,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     end_descendants()
+    exit_code = os.waitstatus_to_exitcode(status)
+    if exit_code not in (0, SAID_WHY):
+        lost = SupervisorLost(last_lines=last_lines(folder / "logs" / "supervisor.log"))
+        tell(report, "lost", error=lost.as_json())
     remove(folder)
-    return abs(os.waitstatus_to_exitcode(status))
+    return abs(exit_code)  # and with it the report ends: now nothing is left
 
 
 if __name__ == "__main__":

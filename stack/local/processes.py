@@ -1,15 +1,20 @@
 """Starting, watching and ending the servers that one supervisor owns."""
 
 import asyncio
+import contextlib
 import ctypes
+import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
+# Exit code of a supervisor that has told its owner what failed; Python's own 1 is a bug of ours.
+SAID_WHY = 3
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -108,6 +113,13 @@ class Children:
             reaped, status = os.waitpid(pid, os.WNOHANG)
             if reaped:
                 exit_code.set_result(os.waitstatus_to_exitcode(status))
+
+
+def tell(report: int, event: str, **values: Any) -> None:
+    """Send one event to whoever started the stack, if they still listen."""
+    line = json.dumps({"event": event, **values}) + "\n"
+    with contextlib.suppress(BrokenPipeError):
+        os.write(report, line.encode())
 
 
 def last_lines(log: Path, count: int = 20) -> tuple[str, ...]:

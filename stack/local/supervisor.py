@@ -7,8 +7,6 @@ restart would hide the very failure that somebody wants to see.
 """
 
 import asyncio
-import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -26,7 +24,15 @@ from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.parts import REPLICA_SET, Layout, Part
 from stack.local.ports import free_port, listens
-from stack.local.processes import Children, become_subreaper, last_lines, signal_group, spawn
+from stack.local.processes import (
+    SAID_WHY,
+    Children,
+    become_subreaper,
+    last_lines,
+    signal_group,
+    spawn,
+    tell,
+)
 from stack.local.readiness import form_replica_set, until
 
 PORT_TRIES = 5
@@ -34,6 +40,8 @@ SAY_EVERY_S = 5.0
 REPLICA_SET_S = 60.0
 STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
 # In this order, so that nothing loses what it depends on while it still serves.
+# Their data goes with the folder, and a mongod takes a second to say goodbye to it.
+KILLED = frozenset({"redis", "mongo"})
 STOP_ORDER = (("nginx",), ("api", "indexer"), ("redis", "mongo", "elasticsearch"))
 
 
@@ -82,9 +90,7 @@ class Supervisor:
 
     def say(self, event: str, **values: Any) -> None:
         """Send one event to whoever started the stack, if they still listen."""
-        line = json.dumps({"event": event, **values}) + "\n"
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._report, line.encode())
+        tell(self._report, event, **values)
 
     def _set(self, **values: Any) -> None:
         self.info = self.info.model_copy(update=values)
@@ -115,16 +121,14 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             apis = [
                 group.create_task(
-                    self._bring_up(
-                        rooms.api_part(number + 1, environment, self.request.application)
-                    )
+                    self.bring_up(rooms.api_part(number + 1, environment, self.request.application))
                 )
                 for number in range(self.spec.api_replicas)
             ]
             if search.result():
-                group.create_task(self._bring_up(rooms.indexer_part(environment, self.layout)))
+                group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
         ports = [api.result() for api in apis]
-        port = await self._bring_up(rooms.nginx_part(self.spec, self.layout, ports))
+        port = await self.bring_up(rooms.nginx_part(self.spec, self.layout, ports))
         self._set(
             state="ready",
             base_url=f"http://127.0.0.1:{port}",
@@ -134,7 +138,7 @@ class Supervisor:
     async def _start_database(self) -> str:
         async with asyncio.TaskGroup() as group:
             members = [
-                group.create_task(self._bring_up(rooms.mongo_part(number + 1, self.layout)))
+                group.create_task(self.bring_up(rooms.mongo_part(number + 1, self.layout)))
                 for number in range(self.spec.database_members)
             ]
         ports = [member.result() for member in members]
@@ -152,17 +156,17 @@ class Supervisor:
     async def _start_cache(self) -> str | None:
         if not self.spec.cache_memory_mib:
             return None
-        port = await self._bring_up(rooms.redis_part(self.spec, self.layout))
+        port = await self.bring_up(rooms.redis_part(self.spec, self.layout))
         return f"redis://127.0.0.1:{port}/0"
 
     async def _start_search(self) -> str | None:
         if self.spec.search_engine != "elasticsearch":
             return None
         home = self.request.elasticsearch_home
-        port = await self._bring_up(rooms.elasticsearch_part(self.spec, self.layout, home))
+        port = await self.bring_up(rooms.elasticsearch_part(self.spec, self.layout, home))
         return f"http://127.0.0.1:{port}"
 
-    async def _bring_up(self, part: Part) -> int:
+    async def bring_up(self, part: Part) -> int:
         """Start one part and wait for its gate; the port it listens on (0 for none)."""
         for _ in range(PORT_TRIES):
             port = (part.port or free_port()) if part.listens else 0
@@ -262,14 +266,15 @@ class Supervisor:
                 for part in self.info.parts
                 if part.kind in kinds and part.pid and not self._exits[part.name].done()
             }
-            for pid in alive.values():
-                os.kill(pid, signal.SIGTERM)
-            if alive:
-                await asyncio.wait([self._exits[name] for name in alive], timeout=STOP_S)
+            if not alive:
+                continue
+            for name, pid in alive.items():
+                gentle = self.info.part(name).kind not in KILLED
+                os.kill(pid, signal.SIGTERM if gentle else signal.SIGKILL)
+            await asyncio.wait([self._exits[name] for name in alive], timeout=STOP_S)
             for pid in alive.values():
                 signal_group(pid, signal.SIGKILL)
-            if alive:
-                await asyncio.wait([self._exits[name] for name in alive])
+            await asyncio.wait([self._exits[name] for name in alive])
             for name in alive:
                 self._set_part(name, state="stopped")
 
@@ -312,7 +317,7 @@ async def run(folder: Path, report: int, owner: int) -> int:
     await supervisor.stop()
     if error is not None and not isinstance(error, StackError):
         raise error
-    return 0 if error is None else 1
+    return 0 if error is None else SAID_WHY
 
 
 def _first_cause(error: BaseException | None) -> BaseException | None:

@@ -1,8 +1,11 @@
 """However a local stack ends, nothing of it stays: no process, no port, no folder."""
 
+import asyncio
+import dataclasses
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +19,13 @@ from conftest import Footprint, ended
 
 from stack.errors import (
     DiskFull,
+    ForeignFolder,
     MissingArtefacts,
     PartFailed,
     PortInUse,
     StackNotRunning,
     StackRunning,
+    SupervisorLost,
 )
 from stack.local import (
     StackInfo,
@@ -32,7 +37,10 @@ from stack.local import (
     stop,
 )
 from stack.local.control import require_room
+from stack.local.info import Request
+from stack.local.parts import redis_part
 from stack.local.ports import free_port
+from stack.local.supervisor import Supervisor
 
 SMALL = StackSpec(
     name="small",
@@ -97,13 +105,12 @@ def test_a_stack_that_is_still_starting_ends_with_its_owner(
         assert footprint.left() == []
 
 
-@pytest.mark.parametrize("killed", [("supervisor",), ("guard",)])
-def test_killing_the_supervisor_or_its_guard_leaves_nothing(
-    tmp_path: Path, killed: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("killed", ["supervisor", "guard"])
+def test_killing_the_supervisor_or_its_guard_leaves_nothing(tmp_path: Path, killed: str) -> None:
     with start(SMALL, tmp_path / "s") as running:
         footprint = Footprint.of(running.info)
-        os.kill(getattr(running.info, f"{killed[0]}_pid"), signal.SIGKILL)
+        os.kill(getattr(running.info, f"{killed}_pid"), signal.SIGKILL)
+        assert isinstance(running.next_failure(), SupervisorLost)
         assert footprint.left() == []
 
 
@@ -251,6 +258,64 @@ def test_missing_elasticsearch_artefacts_are_one_line_that_names_the_command(
     assert "\n" not in str(caught.value)
     assert "run `python -m stack.local.install`" in str(caught.value)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ForeignFolder, match="is not empty and not a stack's folder"):
+        start(SMALL, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_elasticsearch_closes_cleanly_and_a_part_that_ends_by_itself_is_reported_too(
+    tmp_path: Path, elasticsearch_home: Path
+) -> None:
+    spec = SMALL.model_copy(update={"search_engine": "elasticsearch"})
+    with start(spec, tmp_path / "s", elasticsearch_home=elasticsearch_home) as running:
+        footprint = Footprint.of(running.info)
+        node = psutil.Process(running.info.part("elasticsearch").pid)
+        kill_part(tmp_path / "s", "elasticsearch", signal.SIGTERM)
+        assert ended(node)
+        assert str(running.next_failure()).startswith("elasticsearch ended with exit code 0")
+        assert running.info.part("elasticsearch").exit_code == 0
+        with pytest.raises(PartFailed, match="elasticsearch ended with exit code 0"):
+            running.check()
+        running.stop()
+        assert footprint.left() == []
+
+
+def test_a_server_that_finds_its_port_taken_is_started_again_on_another(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    tried: list[int] = []
+
+    async def bring_up() -> StackInfo:
+        request = Request(
+            spec=SMALL.model_copy(update={"cache_memory_mib": 16}),
+            elasticsearch_home=tmp_path,
+            application="none",
+            owner_pid=None,
+        )
+        supervisor = Supervisor(tmp_path, request, os.open(os.devnull, os.O_WRONLY))
+        redis = redis_part(request.spec, supervisor.layout)
+
+        def command(port: int) -> list[str]:
+            tried.append(port)
+            taken = listener.getsockname()[1]
+            return redis.command(port if len(tried) > 2 else taken)
+
+        port = await supervisor.bring_up(dataclasses.replace(redis, command=command))
+        assert port == tried[-1]
+        info = supervisor.info
+        await supervisor.stop()
+        return info
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        info = asyncio.run(bring_up())
+    assert len(tried) == 3
+    assert info.part("redis").state == "ready"
+    assert info.part("redis").port == tried[-1]
 
 
 def test_too_little_room_on_the_disk_is_one_line_with_both_amounts(tmp_path: Path) -> None:
