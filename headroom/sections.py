@@ -127,7 +127,7 @@ def objectives(verdict: Verdict) -> Html:
         [
             (
                 objective.name,
-                spaced(objective.target),
+                Html(f'<span class="nb">{html.escape(spaced(objective.target))}</span>'),
                 _optional(objective.measured, objective.unit),
                 _optional(objective.modelled, objective.unit),
                 pill(objective.status),
