@@ -1,4 +1,7 @@
-"""The load balancer's configuration, from the template `nginx.conf` beside this file."""
+"""The load balancer's configuration, from the template `nginx.conf` beside this file.
+
+`python -m stack.infra.nginx` writes `nginx.compose.conf` anew; a test holds that it is current.
+"""
 
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +35,17 @@ class NginxConfig(BaseModel):
     fail_timeout_s: int = 5
 
 
+# The load balancer of docker-compose.yml. nginx asks Docker's DNS for `api` when it starts and
+# gets the addresses of all replicas.
+COMPOSE = NginxConfig(
+    listen="8080",
+    replicas=("api:8000",),
+    run=Path("/tmp"),  # noqa: S108 - inside a container of its own
+    error_log="/dev/stderr",
+    access_log="/dev/stdout",
+)
+
+
 class _Template(Template):
     delimiter = "@"
 
@@ -51,3 +65,12 @@ def nginx_conf(config: NginxConfig) -> str:
         balancing=f"        {BALANCING[config.policy]}".rstrip(),
         replicas="\n".join(f"        server {replica} {health};" for replica in config.replicas),
     )
+
+
+def main() -> None:
+    """Write the configuration that docker-compose.yml mounts."""
+    Path(__file__).with_name("nginx.compose.conf").write_text(nginx_conf(COMPOSE))
+
+
+if __name__ == "__main__":
+    main()

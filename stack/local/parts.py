@@ -76,7 +76,8 @@ class Layout:
         """What every process gets: nothing of the caller's environment that could change it."""
         scratch = self.folder / "tmp"
         scratch.mkdir(exist_ok=True)
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TZ") if name in os.environ}
+        names = ("PATH", "HOME", "TZ", "LD_LIBRARY_PATH")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return {
             **kept,
             "LANG": "C.UTF-8",
@@ -118,8 +119,6 @@ def mongo_part(number: int, layout: Layout) -> Part:
             *("--dbpath", str(layout.room(name)), "--replSet", REPLICA_SET),
             *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", "--quiet"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            # Else a member that is told to stop first waits 15 s for its clients to leave.
-            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
         ]
 
     return Part(name, "mongo", command, mongo_answers, "an answer to `ping`")
@@ -221,7 +220,8 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int]) -> Part:
         )
         path = room / "nginx.conf"
         path.write_text(nginx_conf(config))
-        return [str(binary), "-p", f"{room}/", "-c", str(path), "-e", "stderr"]
+        own = ["-p", f"{room}/", "-c", str(path), "-e", "stderr"]
+        return [str(binary), *own, "-g", "daemon off;"]  # as the official image starts it
 
     return Part(
         "nginx",

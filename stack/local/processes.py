@@ -106,13 +106,18 @@ class Children:
         return self._exits[pid]
 
     def _reap(self) -> None:
-        # Only children we watch: the exit code of one not yet watched must not get lost.
-        for pid, exit_code in self._exits.items():
-            if exit_code.done():
-                continue
-            reaped, status = os.waitpid(pid, os.WNOHANG)
-            if reaped:
-                exit_code.set_result(os.waitstatus_to_exitcode(status))
+        # All of them, adopted orphans too. This runs in the event loop, never between `spawn` and
+        # `watch`, so that no exit code comes before somebody waits for it.
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            exited = self._exits.get(pid)
+            if exited is not None and not exited.done():
+                exited.set_result(os.waitstatus_to_exitcode(status))
 
 
 def tell(report: int, event: str, **values: Any) -> None:

@@ -82,7 +82,9 @@ def _inside_wheel(server: Server) -> Path | None:
 
 
 def missing_libraries(binary: Path) -> tuple[str, ...]:
-    """System libraries that the dynamic linker does not find for `binary`."""
+    """System libraries that the linker does not find for `binary`; none known without ldd."""
+    if shutil.which("ldd") is None:
+        return ()
     answer = subprocess.run(
         ["ldd", str(binary)], capture_output=True, text=True, check=False, timeout=30
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+import stack.infra.nginx
 from stack.errors import CorruptDownload, MissingArtefacts, MissingServer, PortInUse
-from stack.infra.nginx import BALANCING, NginxConfig, nginx_conf
+from stack.infra.nginx import BALANCING, COMPOSE, NginxConfig, nginx_conf
 from stack.local import StackSpec, servers
 from stack.local.artefacts import check_hashes, laid_out, pinned_hashes, place_of
 from stack.local.folder import is_locked, lock
@@ -205,3 +206,8 @@ def test_nginx_accepts_its_configuration_for_every_policy(tmp_path: Path, policy
     tested = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert tested.returncode == 0, tested.stderr
     assert "warn" not in tested.stderr
+
+
+def test_the_configuration_that_compose_mounts_is_current() -> None:
+    path = Path(stack.infra.nginx.__file__).with_name("nginx.compose.conf")
+    assert path.read_text() == nginx_conf(COMPOSE), "run python -m stack.infra.nginx"
