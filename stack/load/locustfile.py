@@ -1,0 +1,234 @@
+"""The generator: one Locust user that sends a given schedule, open loop.
+
+Open loop: each request is due at its time, whatever became of those before it, and its latency
+counts from that time. Locust's usual closed users wait for an answer before they ask again, so that
+a server which stops for a second is asked less, and the wait of all that should have been sent is
+never seen ("coordinated omission").
+
+`run.py` starts it: locust -f locustfile.py --headless --plan FD --journal FD
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from httptools import HttpParserError
+from locust import User, events, task
+
+from stack.load.alarm import Alarm
+from stack.load.connection import ConnectionPool
+from stack.load.plan import (
+    ANSWERED,
+    BROKEN,
+    DROPPED,
+    IN_FLIGHT,
+    NO_CONNECTION,
+    TIMEOUT,
+    Plan,
+    journal,
+)
+from stack.load.priority import run_promptly
+
+HEAD_START_S = 0.25  # between "started" and the first request's time
+PROGRESS_EVERY_S = 1.0
+BATCH = 8  # requests started in one go when several are due, before answers are looked at
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+def _add_arguments(parser: Any) -> None:
+    parser.add_argument("--plan", type=int, required=True, help="descriptor of the plan")
+    parser.add_argument("--journal", type=int, required=True, help="descriptor of the journal")
+
+
+class UnexpectedStatus(Exception):
+    """The service answered with another status than the operation's own."""
+
+
+class Schedule:
+    """Sends the requests of a plan when they are due and writes down what became of them."""
+
+    def __init__(self, plan: Plan, rows: Any, fire: Any) -> None:
+        self.plan = plan
+        self.rows = rows
+        self.fire = fire
+        self.connections = ConnectionPool(plan.address)
+        self.in_flight = Pool(plan.max_in_flight)
+        self.start_s = 0.0
+        self.sent = self.done = self.failed = self.dropped = 0
+        # Lists: reading one number of an array costs as much as a system call.
+        self.intended_s = plan.intended_s.tolist()
+        self.operation = plan.operation.tolist()
+        self.request_id = plan.request_id.tolist()
+        pieces = zip(
+            plan.head.tolist(), plan.authorization.tolist(), plan.body.tolist(), strict=True
+        )
+        self.pieces = list(pieces)
+        self.id_line = b"X-Request-Id: " + plan.run_id.encode() + b"-%d\r\n\r\n"
+        self.replicas: dict[bytes, int] = {b"": -1}
+        self.unexpected: dict[tuple[int, int], UnexpectedStatus] = {}
+
+    def run(self) -> None:
+        """Send everything, then wait for the last answers."""
+        self.start_s = time.monotonic() + HEAD_START_S
+        say(event="started", start_s=self.start_s, pid=os.getpid())
+        reporter = gevent.spawn(self._report)
+        with Alarm() as alarm:
+            for index, intended_s in enumerate(self.intended_s):
+                if index % BATCH == 0:
+                    gevent.sleep(0)  # behind schedule: let answers in all the same
+                alarm.wait_until(self.start_s + intended_s)
+                self._dispatch(index)
+        say(event="scheduled")
+        self.in_flight.join()
+        reporter.kill()
+        self.connections.close()
+        say(event="finished", **self._counts())
+
+    def _replica_names(self) -> list[str]:
+        return [name.decode("latin-1") for name in self.replicas][1:]
+
+    def _dispatch(self, index: int) -> None:
+        if self.in_flight.full():
+            self.dropped += 1
+            self.rows[index] = _row(time.monotonic() - self.start_s, end=DROPPED)
+        else:
+            self.in_flight.spawn(self._send, index)
+
+    def _send(self, index: int) -> None:
+        head, authorization, body = self.pieces[index]
+        pieces = self.plan.pieces
+        identity = self.id_line % self.request_id[index]
+        request = pieces[head] + pieces[authorization] + identity + pieces[body]
+        sent_s = time.monotonic()
+        self.sent += 1
+        self.rows[index] = _row(sent_s - self.start_s, end=IN_FLIGHT)
+        end, answer = self._ask(request)
+        done_s = time.monotonic()
+        self.done += 1
+        if answer is None:
+            self.failed += 1
+            self.rows[index] = _row(sent_s - self.start_s, done_s - self.start_s, end=end)
+            self._tell_locust(index, done_s, 0, TimeoutError("no answer in time"))
+            return
+        self.rows[index] = (
+            sent_s - self.start_s,
+            done_s - self.start_s,
+            *answer.timings_s,
+            answer.body_bytes,
+            answer.status,
+            answer.cache,
+            self.replicas.setdefault(answer.replica, len(self.replicas) - 1),
+            answer.coalesced,
+            ANSWERED,
+        )
+        operation, status, size = self.operation[index], answer.status, answer.body_bytes
+        error = None
+        if status != self.plan.expected_status[operation]:
+            self.failed += 1
+            error = self._unexpected(operation, status)
+        self._tell_locust(index, done_s, size, error)
+
+    def _ask(self, request: bytes) -> tuple[int, Any]:
+        """How it ended, and the answer if there is one."""
+        end = NO_CONNECTION
+        connection = None
+        try:
+            with gevent.Timeout(self.plan.timeout_s, TimeoutError):
+                connection = self.connections.take()
+                end = BROKEN
+                answer = connection.exchange(request)
+                # Given back at once: nothing below reads the connection's answer after a switch.
+                self.connections.give_back(connection)
+                return ANSWERED, answer
+        except TimeoutError:
+            end = TIMEOUT
+        except (OSError, HttpParserError):
+            pass
+        if connection is not None:
+            connection.close()
+        return end, None
+
+    def _unexpected(self, operation: int, status: int) -> UnexpectedStatus:
+        key = (operation, status)
+        if key not in self.unexpected:
+            name, expected = self.plan.operations[operation], self.plan.expected_status[operation]
+            self.unexpected[key] = UnexpectedStatus(f"{name}: {status}, expected {expected}")
+        return self.unexpected[key]
+
+    def _tell_locust(self, index: int, done_s: float, size: int, error: Exception | None) -> None:
+        self.fire(
+            request_type="open loop",
+            name=self.plan.operations[self.operation[index]],
+            response_time=(done_s - self.start_s - self.intended_s[index]) * 1e3,
+            response_length=size,
+            exception=error,
+            context={},
+        )
+
+    def _counts(self) -> dict[str, Any]:
+        return {
+            "elapsed_s": round(time.monotonic() - self.start_s, 3),
+            "sent": self.sent,
+            "done": self.done,
+            "failed": self.failed,
+            "dropped": self.dropped,
+            "replicas": self._replica_names(),
+        }
+
+    def _report(self) -> None:
+        while True:
+            gevent.sleep(PROGRESS_EVERY_S)
+            say(event="progress", **self._counts())
+
+
+def _row(sent_s: float, done_s: float = float("nan"), *, end: int) -> tuple[float, ...]:
+    unknown = float("nan")
+    return (sent_s, done_s, unknown, unknown, unknown, unknown, 0, 0, 0, -1, False, end)
+
+
+def _statistics(stats: Any) -> dict[str, Any]:
+    """Locust's own view, by operation."""
+    return {
+        entry.name: {
+            "requests": entry.num_requests,
+            "failures": entry.num_failures,
+            "mean_ms": round(entry.avg_response_time, 3),
+            "p95_ms": entry.get_response_time_percentile(0.95),
+            "p99_ms": entry.get_response_time_percentile(0.99),
+        }
+        for entry in stats.entries.values()
+    }
+
+
+def say(**fields: Any) -> None:
+    """One line of JSON to the workbench, past Locust, which has standard output in its hands."""
+    os.write(sys.__stdout__.fileno() if sys.__stdout__ else 1, json.dumps(fields).encode() + b"\n")
+
+
+class Shopper(User):
+    """The one user; it stands for all."""
+
+    fixed_count = 1
+
+    @task
+    def send_schedule(self) -> None:
+        """Read the plan, send it, stop Locust."""
+        options = self.environment.parsed_options
+        with os.fdopen(options.plan, "rb") as file:
+            plan = Plan.read(file)
+        with os.fdopen(options.journal, "r+b") as file:
+            rows = journal(file, len(plan))
+        schedule = Schedule(plan, rows, self.environment.events.request.fire)
+        run_promptly()
+        # No collection scans what was there before; full ones do not happen in a bounded run.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 100_000)
+        schedule.run()
+        say(event="locust", **_statistics(self.environment.stats))
+        self.environment.runner.quit()

@@ -1,0 +1,1 @@
+"""What the machine does while the stack runs: CPU per process, steal, foreign work, facts."""
