@@ -97,6 +97,9 @@ class ExponentialWait(TimeDistribution):
         return self.delayed_fraction * math.exp(-self.decay_per_s * time_s)
 
 
+NO_WAIT = ExponentialWait(delayed_fraction=0.0, decay_per_s=1.0)
+
+
 @dataclass(frozen=True)
 class WaitPlusExponential(TimeDistribution):
     """An `ExponentialWait` and, after it, an independent exponential service: M/M/c's sojourn.
