@@ -1,11 +1,13 @@
 """Access tokens: short-lived JWTs, checked without asking the database."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import jwt
 from bson import ObjectId
+from bson.errors import InvalidId
 from fastapi import Request
 from fastapi.security import HTTPBearer
 
@@ -57,9 +59,10 @@ def mint_access_token(
 class Bearer(HTTPBearer):
     """The dependency that turns an Authorization header into a Principal."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
         super().__init__(auto_error=False, bearerFormat="JWT")
         self._secret = secret
+        self._clock = clock
         self._verified: dict[str, Principal] = {}
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # ours knows more
@@ -68,8 +71,10 @@ class Bearer(HTTPBearer):
         if scheme.lower() != "bearer" or not token:
             raise Unauthorised("send an access token: `Authorization: Bearer …`")
         principal = self._verified.get(token)
-        if principal is None or principal.expires_s <= time.time():
+        if principal is None:
             principal = self._verify(token)
+        if principal.expires_s <= self._clock():
+            raise Unauthorised("the access token has expired")
         current_trace().user = str(principal.user)
         return principal
 
@@ -79,14 +84,14 @@ class Bearer(HTTPBearer):
                 token,
                 self._secret,
                 algorithms=[ALGORITHM],
-                options={"require": ["sub", "exp", "iat"]},
+                # Expiry is checked at every request, remembered or not, by the caller.
+                options={"require": ["sub", "exp", "iat"], "verify_exp": False},
             )
             if claims.get("type") != "access":
                 raise Unauthorised("this is not an access token")
-            principal = Principal(ObjectId(claims["sub"]), str(claims["role"]), claims["exp"])
-        except jwt.ExpiredSignatureError as error:
-            raise Unauthorised("the access token has expired") from error
-        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+            expires_s = float(claims["exp"])
+            principal = Principal(ObjectId(claims["sub"]), str(claims["role"]), expires_s)
+        except (jwt.InvalidTokenError, InvalidId, KeyError, ValueError, TypeError) as error:
             raise Unauthorised("the access token is not valid") from error
         if len(self._verified) >= REMEMBERED:
             self._verified.clear()
