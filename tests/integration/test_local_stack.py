@@ -10,7 +10,7 @@ import psutil
 import pymongo
 import pytest
 import redis
-from conftest import Footprint
+from stack_footprint import Footprint
 
 from stack.errors import UnknownPart
 from stack.local import RunningStack, kill_part, logs, status

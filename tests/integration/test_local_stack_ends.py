@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from conftest import Footprint, ended
+from stack_footprint import Footprint, ended
 
 from stack.errors import (
     DiskFull,
