@@ -56,10 +56,12 @@ def external_version(seconds: int, increment: int) -> int:
     return seconds << 32 | increment
 
 
-def bulk_index(product: Document, version: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def bulk_index(
+    product: Document, version: int, index: str = INDEX
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Action and source lines that index `product` unless a newer version is already there."""
     action = {
-        "_index": INDEX,
+        "_index": index,
         "_id": str(product["_id"]),
         "version": version,
         "version_type": "external_gte",
@@ -67,10 +69,10 @@ def bulk_index(product: Document, version: int) -> tuple[dict[str, Any], dict[st
     return {"index": action}, search_document(product)
 
 
-def bulk_delete(identifier: str, version: int) -> dict[str, Any]:
+def bulk_delete(identifier: str, version: int, index: str = INDEX) -> dict[str, Any]:
     """The action line that deletes a product unless a newer version is already there."""
     action = {
-        "_index": INDEX,
+        "_index": index,
         "_id": identifier,
         "version": version,
         "version_type": "external_gte",
@@ -78,12 +80,12 @@ def bulk_delete(identifier: str, version: int) -> dict[str, Any]:
     return {"delete": action}
 
 
-async def create_search_index(client: AsyncElasticsearch) -> bool:
+async def create_search_index(client: AsyncElasticsearch, index: str = INDEX) -> bool:
     """Create the index unless it is there; whether we did. Two processes may try at once."""
-    if await client.indices.exists(index=INDEX):
+    if await client.indices.exists(index=index):
         return False
     try:
-        await client.indices.create(index=INDEX, settings=SETTINGS, mappings=MAPPINGS)
+        await client.indices.create(index=index, settings=SETTINGS, mappings=MAPPINGS)
     except BadRequestError as error:
         if error.error != "resource_already_exists_exception":
             raise

@@ -84,12 +84,14 @@ class Indexer:
         elasticsearch: AsyncElasticsearch,
         redis: Redis | None,
         stop: asyncio.Event,
+        index: str = INDEX,
     ) -> None:
         self._database = database
         self._elasticsearch = elasticsearch
         self._redis = redis
         self._stop = stop
-        self._writer = IndexWriter(elasticsearch)
+        self._index = index
+        self._writer = IndexWriter(elasticsearch, index)
         self._searches_void = False
 
     async def run(self) -> None:
@@ -98,7 +100,7 @@ class Indexer:
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                await self._index()
+                await self._keep_in_step()
             except OperationFailure as error:
                 if error.code in HISTORY_LOST:
                     log.warning("the saved place in the history is gone; reading everything again")
@@ -108,8 +110,8 @@ class Indexer:
             except (PyMongoError, TransportError, ApiError, IndexBusy, OSError) as error:
                 failures = await self._pause(error, failures, began)
 
-    async def _index(self) -> None:
-        if await create_search_index(self._elasticsearch):
+    async def _keep_in_step(self) -> None:
+        if await create_search_index(self._elasticsearch, self._index):
             await drop_checkpoint(self._database)  # what it speaks of is not in this index
         checkpoint = await load_checkpoint(self._database)
         if checkpoint is None:
@@ -120,7 +122,7 @@ class Indexer:
         """Index all products as of now. Changes meanwhile are newer, and are followed next."""
         now = await self._operation_time()
         version = external_version(now.time, now.inc)
-        writer = IndexWriter(self._elasticsearch)
+        writer = IndexWriter(self._elasticsearch, self._index)
         count = 0
         async for product in self._database[PRODUCTS].find({}, batch_size=BATCH):
             writer.put(product, version)
@@ -129,7 +131,7 @@ class Indexer:
                 await writer.flush(visible=False)
         await writer.flush(visible=True)
         removed = await self._remove_vanished(version)
-        await self._elasticsearch.indices.refresh(index=INDEX)
+        await self._elasticsearch.indices.refresh(index=self._index)
         self._searches_void = True
         checkpoint = Checkpoint(now, None)
         await save_checkpoint(self._database, checkpoint)
@@ -138,11 +140,14 @@ class Indexer:
 
     async def _remove_vanished(self, version: int) -> int:
         """Delete from the index what is not in the database any more."""
-        writer = IndexWriter(self._elasticsearch)
+        writer = IndexWriter(self._elasticsearch, self._index)
         removed = 0
         indexed: set[str] = set()
         found = async_scan(
-            self._elasticsearch, index=INDEX, query={"query": {"match_all": {}}}, _source=False
+            self._elasticsearch,
+            index=self._index,
+            query={"query": {"match_all": {}}},
+            _source=False,
         )
         async for hit in found:
             indexed.add(hit["_id"])
@@ -155,7 +160,7 @@ class Indexer:
         return removed
 
     async def _follow(self, checkpoint: Checkpoint) -> None:
-        self._writer = IndexWriter(self._elasticsearch)
+        self._writer = IndexWriter(self._elasticsearch, self._index)
         place = (
             {"resume_after": checkpoint.token}
             if checkpoint.token

@@ -22,8 +22,9 @@ class IndexBusy(Exception):
 class IndexWriter:
     """Collects changes, the last one for each product, and sends them as one request."""
 
-    def __init__(self, client: AsyncElasticsearch) -> None:
+    def __init__(self, client: AsyncElasticsearch, index: str) -> None:
         self._client = client
+        self._index = index
         self._pending: dict[str, list[dict[str, Any]]] = {}
 
     def __len__(self) -> int:
@@ -31,11 +32,11 @@ class IndexWriter:
 
     def put(self, product: Document, version: int) -> None:
         """Index this product with the next flush."""
-        self._pending[str(product["_id"])] = list(bulk_index(product, version))
+        self._pending[str(product["_id"])] = list(bulk_index(product, version, self._index))
 
     def remove(self, identifier: str, version: int) -> None:
         """Delete this product with the next flush."""
-        self._pending[identifier] = [bulk_delete(identifier, version)]
+        self._pending[identifier] = [bulk_delete(identifier, version, self._index)]
 
     async def flush(self, *, visible: bool) -> None:
         """Send what is pending; `visible`: return when searches find it. Raises IndexBusy.
