@@ -1,0 +1,71 @@
+"""docker-compose.yml by its structure, in pure Python: the rules hold also where no Docker is."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stack.infra.settings import KNOWN, PREFIX
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+ONE_SHOT = {"mongo-init", "seed"}
+
+
+def test_every_part_of_the_local_stack_is_there():
+    parts = {"nginx", "api", "indexer", "redis", "mongo1", "mongo2", "mongo3", "elasticsearch"}
+    assert set(SERVICES) == parts | ONE_SHOT
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
+def test_every_running_service_has_a_health_check_and_restarts(name):
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_dependency_can_reach_the_condition_that_is_waited_for(name):
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        assert wait["condition"] == wanted
+        assert set(SERVICES[name]["networks"]) & set(SERVICES[other]["networks"])
+
+
+def test_only_the_load_balancer_is_published_and_on_this_machine_only():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"nginx"}
+    assert all(port.startswith("127.0.0.1:") for port in published["nginx"])
+    assert COMPOSE["networks"]["backend"]["internal"] is True
+
+
+def test_secrets_come_from_outside_and_have_no_default():
+    for name in ("api", "indexer", "seed"):
+        environment = SERVICES[name]["environment"]
+        assert environment.keys() <= {PREFIX + known for known in KNOWN}
+        for secret in ("HEADROOM_JWT_SECRET", "HEADROOM_ADMIN_PASSWORD"):
+            assert environment[secret].startswith(f"${{{secret}:?")
+
+
+def test_one_service_builds_and_all_volumes_and_networks_are_declared():
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["api"]
+    for service in SERVICES.values():
+        assert set(service["networks"]) <= set(COMPOSE["networks"])
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source[0] == "." else source in COMPOSE["volumes"]
+
+
+def test_the_server_of_elasticsearch_is_as_new_as_its_client():
+    import elasticsearch
+
+    server = SERVICES["elasticsearch"]["image"].split(":")[1]
+    assert int(server.split(".")[0]) == elasticsearch.__version__[0]
+
+
+def test_the_image_installs_pinned_packages_with_hashes_and_needs_no_syntax_image():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "ARG BASE_IMAGE=python:3.12-slim" in dockerfile
+    assert "--require-hashes -r requirements/service.txt" in dockerfile
+    assert not dockerfile.startswith("# syntax=")
+    assert "USER 10001" in dockerfile
