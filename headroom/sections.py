@@ -18,7 +18,16 @@ from headroom.artefacts import (
     Summary,
     Verdict,
 )
-from headroom.wording import amount, cents, digits, metric_name, span, with_range
+from headroom.wording import (
+    amount,
+    cents,
+    digits,
+    metric_name,
+    reading_order,
+    span,
+    unit_of,
+    with_range,
+)
 from sim.scenario import Scenario
 
 MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?"}
@@ -98,7 +107,7 @@ def verdict_banner(verdict: Verdict, scenario: Scenario) -> Html:
         ("Price a month", verdict.usd_per_month, "usd"),
     )
     boxes = [
-        _tile(title, amount(estimate.value, unit), span(estimate.low, estimate.high, unit))
+        _tile(title, amount(estimate.value, unit), _ends(estimate, unit))
         for title, estimate, unit in tiles
     ]
     boxes.insert(3, _tile("Bound by", verdict.bound_by, "what saturates first"))
@@ -178,9 +187,9 @@ def _validity_row(cell: MeasuredCell) -> tuple[str, ...]:
         Html('<span class="pill pass">✓ valid</span>') if found.valid else pill("INVALID"),
         digits(found.achieved_per_s),
         amount(found.dispatch_lag_p99_s, "s"),
-        amount(found.generator_cpu_fraction, "fraction"),
-        amount(found.steal_fraction, "fraction"),
-        amount(found.foreign_cpu_fraction, "fraction"),
+        f"{found.generator_cpu_fraction * 100:.1f} %",
+        f"{found.steal_fraction * 100:.1f} %",
+        f"{found.foreign_cpu_fraction * 100:.1f} %",
         str(found.dropped),
         str(found.wrong_status),
         "; ".join(found.reasons),
@@ -214,28 +223,29 @@ def steady_hit_ratios(scenario: Scenario, prediction: Prediction) -> Html:
 
 
 def error_summary(cells: Sequence[ComparedCell]) -> Html:
-    """Model error for each metric, beside the spread of the measurement itself."""
+    """Model error for each metric, beside the spread of the measurement itself.
+
+    Times and rates in per cent of the measurement; shares in percentage points, for a relative
+    error of a small share says little.
+    """
     rows = []
-    for metric in dict.fromkeys(cell.metric for cell in cells):
-        own = [c for c in cells if c.metric == metric and c.valid and c.error_fraction is not None]
-        if not own:
-            rows.append((metric_name(metric), "0", "–", "–", "–"))
-            continue
-        errors = [abs(c.error_fraction or 0.0) for c in own]
-        spread = [(c.measured_high - c.measured_low) / 2 / c.measured for c in own if c.measured]
-        rows.append(
-            (
-                metric_name(metric),
-                str(len(own)),
-                f"{median(errors) * 100:.1f} %",
-                f"{max(errors) * 100:.1f} %",
-                f"± {median(spread) * 100:.1f} %" if spread else "–",
-            )
+    for metric in sorted({cell.metric for cell in cells}, key=reading_order):
+        own = [cell for cell in cells if cell.metric == metric and cell.valid]
+        is_share = unit_of(metric) == "fraction"
+        scaled = [(c, 1.0 if is_share else c.measured) for c in own if is_share or c.measured]
+        errors = [abs(c.predicted - c.measured) / scale for c, scale in scaled]
+        spread = [(c.measured_high - c.measured_low) / 2 / scale for c, scale in scaled]
+        figures = (median(errors), max(errors), median(spread)) if errors else ()
+        unit = "pp" if is_share else "%"
+        texts = [f"{figure * 100:.1f} {unit}" for figure in figures] or ["–"] * 3
+        rows.append((metric_name(metric), str(len(scaled)), *texts))
+    return Html(
+        table(
+            ("Metric", "Valid loads", "Median error", "Worst error", "Spread of measurement, ±"),
+            rows,
+            numeric=range(1, 5),
         )
-    return table(
-        ("Metric", "Valid loads", "Median error", "Worst error", "Spread of the measurement"),
-        rows,
-        numeric=range(1, 5),
+        + paragraph("pp: percentage points. The spread is half the interval of the measurement.")
     )
 
 
@@ -340,6 +350,11 @@ def _tile(title: str, figure: str, below: str) -> str:
         f'<span class="v">{html.escape(figure)}</span>'
         f'<span class="r">{html.escape(below)}</span></div>'
     )
+
+
+def _ends(estimate: Estimate, unit: str) -> str:
+    """The range of a figure; nothing where it has none."""
+    return "" if estimate.low == estimate.high else span(estimate.low, estimate.high, unit)
 
 
 def _optional(estimate: Estimate | None, unit: str) -> str:

@@ -124,6 +124,16 @@ def metric_name(metric: str) -> str:
     return metric.replace("_", " ")
 
 
+def reading_order(metric: str) -> tuple[int, str]:
+    """Where a metric stands in a list: latencies, throughput, errors, then shares by name.
+
+    >>> sorted(["hit_ratio.all", "p95_s", "error_fraction", "mean_s"], key=reading_order)
+    ['mean_s', 'p95_s', 'error_fraction', 'hit_ratio.all']
+    """
+    first = ("mean_s", "p50_s", "p95_s", "p99_s", "throughput_per_s", "error_fraction")
+    return (first.index(metric) if metric in first else len(first), metric)
+
+
 def unit_of(metric: str) -> str:
     """The unit of a metric, from its name.
 

@@ -1,5 +1,6 @@
 """Latency against offered load: on this machine, measured and modelled; in production, modelled."""
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -7,10 +8,9 @@ import plotly.graph_objects as go
 from headroom.artefacts import Capacity, ComparedCell, CurvePoint, Estimate
 from headroom.charts.theme import (
     LOOKS,
-    Look,
     describe,
     figure,
-    label,
+    label_ends,
     level,
     log_axis,
     mark,
@@ -19,6 +19,7 @@ from headroom.charts.theme import (
 )
 from headroom.wording import amount, digits, metric_name, with_range
 
+TALLEST = 6.0  # times the objective: what lies beyond it is of no use to anybody
 PERCENTILES = ("p50_s", "p95_s", "p99_s")
 MS = 1000.0
 
@@ -33,13 +34,10 @@ def latency_against_load(
     """p50, p95 and p99 over load: measured points on the modelled curve, objective and knee."""
     drawn = figure(height=440)
     seen = [objective_s * MS]
-    most = max(
-        [cell.load_per_s for cell in cells] + [capacity.load_per_s.value * 1.15], default=1.0
-    )
-    shown = [point for point in curve if point.load_per_s <= most * 1.05] or list(curve)
+    most = max([cell.load_per_s for cell in cells] + [capacity.load_per_s.value], default=1.0)
+    shown = [point for point in curve if point.load_per_s <= most * 1.2] or list(curve)
     for metric in PERCENTILES:
-        look = LOOKS[metric]
-        seen += _model_line(drawn, shown, metric, look)
+        seen += _model_line(drawn, shown, metric)
         own = [cell for cell in cells if cell.metric == metric]
         estimates = [
             Estimate(value=c.measured, low=c.measured_low, high=c.measured_high) for c in own
@@ -50,17 +48,14 @@ def latency_against_load(
             estimates,
             [cell.valid for cell in own],
             name=f"{metric_name(metric)}, measured",
-            look=look,
+            look=LOOKS[metric],
             scale=MS,
         )
-        seen += [e.value * MS for e in estimates] + [e.high * MS for e in estimates]
-        seen += [e.low * MS for e in estimates]
-    level(drawn, objective_s * MS, f"objective: p95 ≤ {amount(objective_s, 's')}", log_y=True)
-    mark(drawn, capacity.load_per_s, _knee_text(capacity), top=0.08)
-    drawn.update_layout(
-        yaxis=log_axis(seen, "Latency (ms, logarithmic)"),
-        xaxis={"title": {"text": f"Offered load on {place} (req/s)"}, "rangemode": "tozero"},
-    )
+        seen += [value * MS for e in estimates for value in (e.value, e.low, e.high)]
+    loads = [point.load_per_s for point in shown] + [cell.load_per_s for cell in cells]
+    _finish(drawn, seen, loads, objective_s, f"Offered load on {place} (req/s, logarithmic)")
+    mark(drawn, capacity.load_per_s, _knee_text(capacity), log_x=True, side="left")
+    _label_lines(drawn, shown)
     rows = [
         [
             metric_name(cell.metric),
@@ -97,14 +92,11 @@ def production_latency(
     seen = [objective_s * MS]
     loads = [point.load_per_s for point in curve] + [peak.value, capacity.load_per_s.value]
     for metric in PERCENTILES:
-        seen += _model_line(drawn, curve, metric, LOOKS[metric], log_x=True)
-    level(drawn, objective_s * MS, f"objective: p95 ≤ {amount(objective_s, 's')}", log_y=True)
+        seen += _model_line(drawn, curve, metric)
+    _finish(drawn, seen, loads, objective_s, "Offered load in production (req/s, logarithmic)")
     mark(drawn, peak, f"daily peak<br>{digits(peak.value)} req/s", log_x=True)
-    mark(drawn, capacity.load_per_s, _knee_text(capacity), log_x=True, top=0.12)
-    drawn.update_layout(
-        yaxis=log_axis(seen, "Latency (ms, logarithmic)"),
-        xaxis=log_axis(loads, "Offered load in production (req/s, logarithmic)"),
-    )
+    mark(drawn, capacity.load_per_s, _knee_text(capacity), log_x=True, side="left", top=0.9)
+    _label_lines(drawn, curve)
     return describe(
         drawn,
         "Model only: every instance on a machine of its own. Shaded: the range of the daily peak "
@@ -126,15 +118,8 @@ def production_latency(
     )
 
 
-def _model_line(
-    drawn: go.Figure,
-    curve: Sequence[CurvePoint],
-    metric: str,
-    look: Look,
-    *,
-    log_x: bool = False,
-) -> list[float]:
-    """Draw one percentile of a curve, labelled at its end; returns the values it spans, ms."""
+def _model_line(drawn: go.Figure, curve: Sequence[CurvePoint], metric: str) -> list[float]:
+    """Draw one percentile of a curve; returns the values that its band spans, ms."""
     having = [point for point in curve if metric in point.metrics]
     if not having:
         return []
@@ -144,19 +129,33 @@ def _model_line(
         [point.load_per_s for point in having],
         estimates,
         name=f"{metric_name(metric)}, model",
-        look=look,
+        look=LOOKS[metric],
         scale=MS,
     )
-    label(
-        drawn,
-        having[-1].load_per_s,
-        estimates[-1].value * MS,
-        f"{metric.removesuffix('_s')} model",
-        look.colour,
-        log_x=log_x,
-        log_y=True,
-    )
     return [e.low * MS for e in estimates] + [e.high * MS for e in estimates]
+
+
+def _finish(
+    drawn: go.Figure, seen: Sequence[float], loads: Sequence[float], objective_s: float, title: str
+) -> None:
+    """Axes that hold what matters, and the objective."""
+    top = TALLEST * objective_s * MS
+    drawn.update_layout(
+        yaxis=log_axis([*seen, top], "Latency (ms, logarithmic)", most=top),
+        xaxis=log_axis(loads, title),
+    )
+    level(drawn, objective_s * MS, f"objective: p95 ≤ {amount(objective_s, 's')}", log_y=True)
+
+
+def _label_lines(drawn: go.Figure, curve: Sequence[CurvePoint]) -> None:
+    ends = []
+    for metric in PERCENTILES:
+        having = [point for point in curve if metric in point.metrics]
+        if having:
+            height = math.log10(max(having[-1].metrics[metric].value * MS, 1e-6))
+            ends.append((f"{metric.removesuffix('_s')} model", height, LOOKS[metric].colour))
+    low, high = drawn.layout.yaxis.range
+    label_ends(drawn, ends, (low, high))
 
 
 def _knee_text(capacity: Capacity) -> str:

@@ -8,19 +8,18 @@ from plotly.subplots import make_subplots
 from headroom.artefacts import ComparedCell, Estimate
 from headroom.charts.theme import (
     BLUE,
-    LOOKS,
+    COMPONENT_LOOKS,
     NEUTRAL,
-    PLAIN,
     RED,
     describe,
     figure,
-    label,
+    label_ends,
     measured,
     modelled,
     template,
     translucent,
 )
-from headroom.wording import amount, metric_name, with_range
+from headroom.wording import amount, metric_name, reading_order, with_range
 
 PERCENT = 100.0
 
@@ -57,16 +56,16 @@ def utilisation_at_limit(utilisation: Mapping[str, float], bound_by: str, load: 
     )
 
 
-def utilisation_against_load(cells: Sequence[ComparedCell], most: int = 5) -> go.Figure:
+def utilisation_against_load(cells: Sequence[ComparedCell], most: int = 4) -> go.Figure:
     """Cores used by one of each component over load, the busiest: measured points on the model."""
     peaks: dict[str, float] = {}
     for cell in cells:
         if cell.metric.startswith("utilisation."):
             peaks[cell.metric] = max(peaks.get(cell.metric, 0.0), cell.measured, cell.predicted)
     drawn = figure(height=400)
-    looks = (LOOKS["p95_s"], LOOKS["p99_s"], LOOKS["p50_s"], LOOKS["mean_s"], PLAIN)
-    shown = sorted(peaks, key=lambda metric: -peaks[metric])[: min(most, len(looks))]
-    for metric, look in zip(shown, looks, strict=False):
+    shown = sorted(peaks, key=lambda metric: -peaks[metric])[: min(most, len(COMPONENT_LOOKS))]
+    ends = []
+    for metric, look in zip(shown, COMPONENT_LOOKS, strict=False):
         own = [cell for cell in cells if cell.metric == metric]
         loads = [cell.load_per_s for cell in own]
         name = metric.removeprefix("utilisation.")
@@ -80,10 +79,12 @@ def utilisation_against_load(cells: Sequence[ComparedCell], most: int = 5) -> go
             look=look,
             scale=PERCENT,
         )
-        label(drawn, loads[-1], own[-1].predicted * PERCENT, name, look.colour)
+        ends.append((name, own[-1].predicted * PERCENT, look.colour))
+    top = 1.08 * PERCENT * max([peaks[metric] for metric in shown], default=1.0)
+    label_ends(drawn, ends, (0.0, top))
     drawn.update_layout(
         xaxis={"title": {"text": "Offered load on this machine (req/s)"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "Busy (% of a core; host: of all)"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "Busy (% of a core; host: of all)"}, "range": [0, top]},
     )
     return describe(
         drawn,
@@ -170,7 +171,12 @@ def hit_ratios(cells: Sequence[ComparedCell], target: float | None) -> go.Figure
 
 def model_errors(cells: Sequence[ComparedCell]) -> go.Figure:
     """Prediction over measurement minus one, a point for each load, a row for each metric."""
-    having = [cell for cell in cells if cell.error_fraction is not None]
+    having = [
+        cell
+        for cell in cells
+        if cell.error_fraction is not None and not cell.metric.startswith("utilisation.")
+    ]
+    having.sort(key=lambda cell: reading_order(cell.metric))
     metrics = list(dict.fromkeys(cell.metric for cell in having))
     drawn = figure(height=110 + 30 * max(len(metrics), 1))
     for low_high, opacity in ((25, 0.06), (10, 0.12)):

@@ -36,6 +36,7 @@ LOOKS = {
     "p99_s": Look(RED, "diamond", "dot"),
     "mean_s": Look(PURPLE, "triangle-up", "dashdot"),
 }
+COMPONENT_LOOKS = (*LOOKS.values(), Look(ORANGE, "x", "longdash"))
 PLAIN = Look(BLUE, "circle", "solid")
 
 
@@ -179,32 +180,6 @@ def measured(
     )
 
 
-def label(
-    drawn: go.Figure,
-    x: float,
-    y: float,
-    text: str,
-    colour: str | None = None,
-    *,
-    log_x: bool = False,
-    log_y: bool = False,
-    **options: Any,
-) -> None:
-    """Text at a point of the data; plotly wants logarithms of it on logarithmic axes."""
-    drawn.add_annotation(
-        x=math.log10(x) if log_x else x,
-        y=math.log10(y) if log_y else y,
-        text=text,
-        **{
-            "showarrow": False,
-            "xanchor": "left",
-            "xshift": 6,
-            "font": {"size": 12} | ({"color": colour} if colour else {}),
-        }
-        | options,
-    )
-
-
 def level(drawn: go.Figure, y: float, text: str, *, log_y: bool = False) -> None:
     """A horizontal line across the figure, such as an objective, named above its left end."""
     drawn.add_shape(
@@ -230,9 +205,15 @@ def level(drawn: go.Figure, y: float, text: str, *, log_y: bool = False) -> None
 
 
 def mark(
-    drawn: go.Figure, x: Estimate, text: str, *, log_x: bool = False, top: float = 1.0
+    drawn: go.Figure,
+    x: Estimate,
+    text: str,
+    *,
+    log_x: bool = False,
+    top: float = 1.0,
+    side: str = "right",
 ) -> None:
-    """A vertical line at a load with its range shaded, named at the top.
+    """A vertical line at a load with its range shaded, named near the top on one side of it.
 
     A logarithmic axis has no place for 0: nothing is drawn there.
     """
@@ -263,12 +244,12 @@ def mark(
         x=math.log10(x.value) if log_x else x.value,
         yref="paper",
         y=top,
-        xanchor="left",
+        xanchor="left" if side == "right" else "right",
         yanchor="top",
-        xshift=4,
+        xshift=4 if side == "right" else -4,
         text=text,
         showarrow=False,
-        align="left",
+        align="left" if side == "right" else "right",
         font={"size": 12},
     )
 
@@ -298,18 +279,58 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in series if below[-1] <= tick <= above[0]]
 
 
-def log_axis(values: Iterable[float], title: str) -> dict[str, Any]:
-    """A logarithmic axis over positive values, ticked 1–2–5 (1–10 over more than four decades)."""
-    positive = [value for value in values if value > 0] or [1.0]
-    low, high = min(positive), max(positive)
+def log_axis(values: Iterable[float], title: str, most: float = math.inf) -> dict[str, Any]:
+    """A logarithmic axis over positive values up to `most`, ticked 1–2–5 (1–10 on many decades)."""
+    positive = [min(value, most) for value in values if value > 0] or [1.0]
+    low, high = min(positive) / 1.1, max(positive) * 1.1
     ticks = log_ticks(low, high)
-    if high / low > 1e4:
+    if high / low > 2e3:
         ticks = [tick for tick in ticks if f"{tick:e}"[0] == "1"] or ticks
-    ends = (min(low, ticks[0]), max(high, ticks[-1]))
+    inside = [tick for tick in ticks if low <= tick <= high] or ticks
     return {
         "type": "log",
         "title": {"text": title},
-        "tickvals": ticks,
-        "ticktext": [f"{tick:g}" for tick in ticks],
-        "range": [math.log10(ends[0]), math.log10(ends[1])],
+        "tickvals": inside,
+        "ticktext": [f"{tick:g}" for tick in inside],
+        "range": [math.log10(low), math.log10(high)],
     }
+
+
+def spread(wanted: Sequence[float], gap: float, top: float) -> list[float]:
+    """Heights as near as possible to those wanted, at most `top`, and at least `gap` apart.
+
+    >>> spread([10.0, 10.5, 3.0], gap=2.0, top=10.0)
+    [8.0, 10.0, 3.0]
+    """
+    placed = [0.0] * len(wanted)
+    ceiling = top
+    for index in sorted(range(len(wanted)), key=lambda i: -wanted[i]):
+        placed[index] = min(wanted[index], ceiling)
+        ceiling = placed[index] - gap
+    return placed
+
+
+def label_ends(
+    drawn: go.Figure, ends: Sequence[tuple[str, float, str]], axis: tuple[float, float]
+) -> None:
+    """Name series at the right edge, each at the height where it ends, none over another.
+
+    Args:
+        ends: name, height and colour of each series; the height as the axis counts it, which on a
+            logarithmic axis is the logarithm.
+        axis: lower and upper end of the axis, counted alike.
+    """
+    low, high = axis
+    room = float(drawn.layout.height or 400) - 80
+    heights = spread([height for _, height, _ in ends], (high - low) * 15 / room, high)
+    for (name, _, colour), height in zip(ends, heights, strict=True):
+        drawn.add_annotation(
+            xref="paper",
+            x=1,
+            xanchor="left",
+            xshift=6,
+            y=height,
+            text=name,
+            showarrow=False,
+            font={"size": 12, "color": colour},
+        )

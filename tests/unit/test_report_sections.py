@@ -92,7 +92,7 @@ def test_every_priced_line_has_its_source_in_the_report(run: Run) -> None:
 
 def test_errors_are_summed_up_over_valid_loads_only(run: Run) -> None:
     cells = [
-        cell.model_copy(update={"error_fraction": error, "valid": valid})
+        cell.model_copy(update={"predicted": cell.measured * (1 + error), "valid": valid})
         for cell, error, valid in zip(
             [c for c in run.read_comparison() if c.metric == "p95_s"],
             (0.02, -0.04, 0.06, 5.0),
@@ -104,6 +104,15 @@ def test_errors_are_summed_up_over_valid_loads_only(run: Run) -> None:
     assert "4.0 %" in row  # the median of 2, 4 and 6 %
     assert "6.0 %" in row
     assert "500" not in row
+
+
+def test_errors_of_shares_are_percentage_points(run: Run) -> None:
+    cells = [
+        cell.model_copy(update={"predicted": cell.measured + 0.03})
+        for cell in run.read_comparison()
+        if cell.metric == "hit_ratio.all"
+    ]
+    assert rows(sections.error_summary(cells))[1].count("3.0 pp") == 2
 
 
 def test_one_server_more_than_the_peak_needs_is_asked_of_the_design(run: Run) -> None:
