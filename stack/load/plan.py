@@ -90,7 +90,8 @@ class Plan:
             facts = json.loads(stored["facts"].tobytes())
             text, ends = stored["pieces"].tobytes(), stored["ends"].tolist()
             columns = {name: stored[name] for name in _COLUMNS}
-        facts["address"] = tuple(facts["address"])
+        for name in ("address", "operations", "expected_status"):
+            facts[name] = tuple(facts[name])  # JSON knows lists only
         pieces = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         return cls(**facts, **columns, pieces=pieces)
 
