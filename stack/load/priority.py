@@ -3,6 +3,9 @@
 In production the clients have machines of their own; here they share the servers' cores. Two knobs
 of the kernel make the generator's short bursts start promptly. Neither gives it more CPU than its
 few hundred microseconds per request; the validity stamp shows whether they were enough.
+
+Measured on two cores kept busy by two other processes, waking 500 times a second, dispatch lag p99:
+22 to 118 ms with neither, 15 ms with the priority, 21 ms with the slice, 4 to 7 ms with both.
 """
 
 import contextlib
