@@ -50,7 +50,8 @@ def redis_client(url: str, *, pool: int = 64) -> Redis:
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 1),
     )
-    return Redis(connection_pool=connections)
+    # from_pool: closing the client closes the pool's connections too.
+    return Redis.from_pool(connections)
 
 
 def elasticsearch_client(

@@ -1,0 +1,84 @@
+"""Seeding into a database of its own, without the index, which the stack's seeding fills."""
+
+import asyncio
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from pymongo import MongoClient
+
+from stack.infra.catalogue import Catalogue, product_id, user_id
+from stack.infra.connections import elasticsearch_client
+from stack.infra.documents import product_document
+from stack.infra.seed import seed
+from stack.infra.settings import SeedSettings
+
+CATALOGUE = Catalogue(products=120, users=8, categories=4)
+
+
+@pytest.fixture
+def settings(live_stack):
+    name = f"seed-{uuid.uuid4().hex[:12]}"
+    url = urlsplit(live_stack.info.mongo_url)._replace(path=f"/{name}").geturl()
+    yield SeedSettings(mongo_url=url, admin_password="a" * 12)
+    with MongoClient(url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def database(settings):
+    with MongoClient(settings.mongo_url, tz_aware=True) as client:
+        yield client.get_default_database()
+
+
+def test_seeding_twice_writes_once_and_stores_what_the_functions_say(settings, database):
+    assert seed(settings, CATALOGUE).written
+    assert not seed(settings, CATALOGUE).written
+    stored = {product["number"]: product for product in database.products.find()}
+    assert stored == {number: product_document(number, CATALOGUE) for number in range(120)}
+    assert database.users.count_documents({}) == 8 + 1
+
+
+def test_seeding_again_takes_back_what_was_changed(settings, database):
+    seed(settings, CATALOGUE)
+    database.products.update_one({"_id": product_id(3)}, {"$set": {"title": "Changed"}})
+    database.users.update_one({"_id": user_id(3)}, {"$set": {"favorites": []}})
+    before = seed(settings, CATALOGUE, again=True)
+    assert before.written
+    found = database.products.find_one({"_id": product_id(3)})
+    assert found == product_document(3, CATALOGUE)
+
+
+def test_a_smaller_catalogue_removes_the_surplus(settings, database):
+    seed(settings, CATALOGUE)
+    smaller = Catalogue(products=50, users=8, categories=4)
+    assert seed(settings, smaller).written
+    assert database.products.count_documents({}) == 50
+
+
+def test_the_indexes_are_those_of_the_design_document(settings, database):
+    seed(settings, CATALOGUE)
+    assert set(database.products.index_information()) == {
+        *("_id_", "category_newest", "price", "created_newest", "category_price", "text")
+    }
+    users = database.users.index_information()
+    assert users["email"]["unique"]
+    assert "favorites" in users
+
+
+def test_progress_is_told_up_to_the_last_product(settings):
+    told = []
+    seed(settings, CATALOGUE, lambda *step: told.append(step))
+    assert ("products", 120, 120) in told
+    assert ("users", 8, 8) in told
+
+
+def test_the_stack_is_seeded_with_every_product_in_the_search_index(live_stack, catalogue):
+    async def count():
+        client = elasticsearch_client(live_stack.info.elasticsearch_url)
+        try:
+            return (await client.count(index="products"))["count"]
+        finally:
+            await client.close()
+
+    assert asyncio.run(count()) == catalogue.products
