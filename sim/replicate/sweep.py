@@ -47,7 +47,8 @@ def sweep(
         workers, any cluster, and after the loss of workers.
     Raises: InvalidScenario outside those domains; whatever `function` raises, with a note that
         names case and replication; NotConverged where workers die again and again.
-    Source: [law2015, §9.4.1] replications; [oneill2014] seeding; SeedSequence spawn keys.
+    Source: [law2015, §9.4.1] replications; [oneill2014] the generator, PCG64;
+        streams by SeedSequence spawn keys.
 
     >>> sweep(lambda case, rng: case * 2, [1, 2], replications=2, seed=1, workers=1)
     [[2, 2], [4, 4]]
