@@ -123,7 +123,6 @@ class Members:
     def _elect(self) -> None:
         self.electing = False
         self.primary = next((member for member in self.members if not member.down), None)
-        if self.primary is not None:
-            parked, self.parked = self.parked, []
-            for event in parked:
-                event.succeed()
+        parked, self.parked = self.parked, []
+        for event in parked:
+            event.succeed(self.primary is not None)

@@ -235,7 +235,8 @@ class Stack:
             station = members.secondary() if secondary else members.primary
             if station is not None:
                 break
-            yield members.wait_for_election()
+            if not members.electing or not (yield members.wait_for_election()):
+                raise Refused(Outcome.FAILED)
         yield station.join(attempt, self.demands.of(step, attempt))
         station.leave(attempt)
         if secondary:

@@ -1,14 +1,16 @@
 """The compiled engine: the same model as `sim.des`, the same rules, the same results, fast.
 
 - `program`: a StackModel translated into instructions and arrays. `layout`: those arrays.
+- `tandem`: the short way for FIFO stations in a row. `stream`: traces of any length.
 - `loop`: the event loop. `events`: the heap. `servers`: stations and hosts. `walking`: routes,
   caches, protections. `control`: disruptions and autoscalers. `draws`: demands.
 """
 
 import numpy as np
 
-from sim.kernel.layout import MORE_ACTIONS, MORE_ATTEMPTS, MORE_EVENTS, Chunk, World
+from sim.kernel.layout import MORE_ACTIONS, MORE_ATTEMPTS, MORE_EVENTS, STUCK, Chunk, World
 from sim.kernel.program import Program, with_actions, with_attempts, with_events
+from sim.kernel.tandem import is_tandem, simulate_tandem
 from sim.model.run import (
     FamilyLookups,
     SimulatedRun,
@@ -42,6 +44,8 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
     [1.0, 1.5]
     """
     check_inputs(model, trace, seed)
+    if is_tandem(model):
+        return simulate_tandem(model, trace, seed)
     requests = len(trace)
     program = Program(model, seed)
     chunk = Chunk(
@@ -79,6 +83,7 @@ def advanced(world: World, chunk: Chunk, base: int, *, last: bool) -> tuple[Worl
         elif wanted == MORE_ACTIONS:
             world = with_actions(world)
         else:
+            assert wanted != STUCK, "requests are left that nothing can end"
             return world, wanted
 
 

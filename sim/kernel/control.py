@@ -7,6 +7,7 @@ import numpy as np
 from sim.kernel.compiled import compiled
 from sim.kernel.events import push, wake
 from sim.kernel.layout import (
+    ABORTED,
     BOOTED,
     CACHE_DOWN,
     CACHE_UP,
@@ -98,12 +99,11 @@ def _elect(w: World, number: int) -> None:
         if not w.stations[w.members[members.first + place]].down:
             members.primary = place
             break
-    if members.primary >= 0:
-        a, members.parked = members.parked, -1
-        while a >= 0:
-            following = w.attempts[a].next
-            wake(w, a, ELECTED, w.g[0].now)
-            a = following
+    a, members.parked = members.parked, -1
+    while a >= 0:
+        following = w.attempts[a].next
+        wake(w, a, ELECTED if members.primary >= 0 else ABORTED, w.g[0].now)
+        a = following
 
 
 @compiled

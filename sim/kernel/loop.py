@@ -23,6 +23,7 @@ from sim.kernel.layout import (
     MORE_EVENTS,
     MORE_TRACE,
     SERVED,
+    STUCK,
     VISIT_MEMBER,
     Chunk,
     World,
@@ -85,6 +86,8 @@ def _build(sources: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
                     timer.deadline_s == time_s and timer.timer_seq < seq
                 ):
                     time_s, seq, source = timer.deadline_s, timer.timer_seq, 2
+            if time_s == np.inf:
+                return STUCK
             a = -1  # the attempt that goes on
             outcome = -1
             if source == 0:

@@ -103,6 +103,8 @@ def walk(w: World, a: int) -> int:
         elif op == VISIT_MEMBER:
             s = _member(w, step)
             if s < 0:
+                if not w.sets[step.a].electing:
+                    return FAILED
                 _park(w, step.a, a)
                 return BLOCKED
             return join(w, a, s, demand_of(w, attempt, step))

@@ -19,12 +19,13 @@ from sim.model.stack import StackModel
 from sim.model.steps import Delay, Fill, Invalidate, Lookup, Route, Spawn, Step, Visit
 from sim.scenario import FAMILY_OF, Family, Operation, Scenario
 
-COMPONENTS = ("nginx", "api", "redis", "mongo", "elasticsearch")
+COMPONENTS = ("nginx", "api", "api_threads", "redis", "mongo", "elasticsearch")
 OUTCOMES = ("hit", "miss", "none")
 HOST = "host"
 # Slots of parts that serve many requests at once, on a shared host (where cores are the limit):
 # nginx: one worker per core; mongod: its default of tickets; Elasticsearch: a search pool.
 MONGO_TICKETS = 128
+PASSWORD_THREADS = 2  # of each API process: Argon2 runs beside its event loop
 VARIANT_OF = {Operation.LIST: 0, Operation.LIST_CURSOR: 1}
 
 
@@ -33,7 +34,8 @@ class VisitDemand:
     """One visit of a route as measured: which component, for how long.
 
     Args:
-        component: nginx, api, redis, mongo or elasticsearch.
+        component: nginx, api (its event loop), api_threads (its password threads), redis, mongo or
+            elasticsearch.
         mean_s, cv, distribution: of the service demand, as in `sim.draws.Demand`.
     """
 
@@ -189,6 +191,7 @@ def _parts(
     shared = {  # slots of one instance where the cores of a shared host are the limit
         "nginx": cores or 1,
         "api": 1,
+        "api_threads": PASSWORD_THREADS,
         "redis": 1,
         "mongo": MONGO_TICKETS,
         "elasticsearch": (cores or 1) * 3 // 2 + 1,
@@ -196,11 +199,16 @@ def _parts(
     counts = {
         "nginx": 1,
         "api": replicas,
+        "api_threads": replicas,
         "redis": 1,
         "mongo": topology.database.members,
         "elasticsearch": topology.search.nodes,
     }
-    policies = {"api": topology.load_balancer.policy, "elasticsearch": "round_robin"}
+    policies = {
+        "api": topology.load_balancer.policy,
+        "api_threads": "round_robin",  # the threads of the request's own replica, nearly
+        "elasticsearch": "round_robin",
+    }
     stations: list[Station] = []
     groups: list[Group] = []
     sets: list[ReplicaSet] = []

@@ -127,7 +127,8 @@ class ReplicaSet:
         name: unique.
         members: its stations; the first is primary at the start.
         election_s: from the primary's crash until another live member (the first in order) is
-            primary; visits to the primary wait meanwhile, as drivers do.
+            primary; visits to the primary wait meanwhile, as drivers do. When no member is
+            alive by then they fail, as do later ones until a member is back and elected.
         keys: how many keys staleness is tracked for; a request's key counts modulo this.
     """
 
