@@ -152,7 +152,10 @@ def open_trace(
 
 
 def requests_at(
-    arrival_s: NDArray[np.float64], workload: Workload, rng: np.random.Generator
+    arrival_s: NDArray[np.float64],
+    workload: Workload,
+    rng: np.random.Generator,
+    user: NDArray[np.int64] | None = None,
 ) -> Trace:
     """What is asked at given arrival times: operation, user and key of each, independent.
 
@@ -160,6 +163,7 @@ def requests_at(
         arrival_s: ascending times, s.
         workload: mix, popularity and catalogue.
         rng: source of randomness, as in `open_trace`.
+        user: who asks each; None draws independent users by their popularity.
     Returns: the trace over those arrival times.
     """
     mixing, users, *keys = rng.spawn(2 + len(Operation))
@@ -168,7 +172,8 @@ def requests_at(
     count = arrival_s.size
     operation = np.searchsorted(shares[:-1] / shares[-1], mixing.random(count), side="right")
     popularity, catalogue = workload.popularity, workload.catalogue
-    user = Zipf(catalogue.users, popularity.users_zipf).ranks(count, users)
+    if user is None:
+        user = Zipf(catalogue.users, popularity.users_zipf).ranks(count, users)
     key = np.empty(count, dtype=np.int64)
     stream = dict(zip(Operation, keys, strict=True))
     for index, name in enumerate(operations):
