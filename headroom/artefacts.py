@@ -74,13 +74,12 @@ class Demand(Record):
     samples: int
 
 
-class Delay(Record):
-    """Time of one request outside all queues and CPU bursts: wake-ups, loopback, timers."""
+class Singles(Record):
+    """Times of single requests of a class at low load: what CPU does not explain is a delay."""
 
     operation: str
     outcome: Literal["hit", "miss", "none"]
-    delay_s: Estimate
-    samples: int
+    latency_s: tuple[float, ...]
 
 
 class Conditions(Record):
@@ -110,8 +109,11 @@ class Calibration(Artefact):
     load_per_s: float
     cores: int
     demands: tuple[Demand, ...]
-    delays: tuple[Delay, ...]
-    generator_cpu_s: Estimate
+    singles: tuple[Singles, ...]
+    generator_cpu_s: Estimate  # CPU time of the load generator for one request
+    idle_fraction: float  # of the cores, used by the stack when nobody asks
+    idle_cores: dict[str, float]  # the same by component, in cores
+    index_lag_s: float  # from a product's update until searches are cleared
     conditions: Conditions
 
 

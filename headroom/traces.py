@@ -60,6 +60,11 @@ def calibration_trace(scenario: Scenario, load_per_s: float, duration_s: float) 
     return open_trace(scenario.workload, load_per_s, duration_s, _rng(scenario, CALIBRATION_STREAM))
 
 
+def calibration_rng(scenario: Scenario) -> np.random.Generator:
+    """Randomness of the calibration's single requests."""
+    return _rng(scenario, CALIBRATION_STREAM, 1)
+
+
 def _rng(scenario: Scenario, *stream: int) -> np.random.Generator:
     seed = np.random.SeedSequence(scenario.experiment.seed, spawn_key=stream)
     return np.random.default_rng(seed)

@@ -10,15 +10,23 @@ from headroom.artefacts import (
     Verdict,
 )
 from headroom.compare import measured_at
+from headroom.proportion import wilson
 from sim.scenario import Scenario
 
 MIN_VALID_FRACTION = 0.5
 
 
 def verdict(
-    scenario: Scenario, prediction: Prediction, summary: Summary, bill: BillArtefact
+    scenario: Scenario,
+    prediction: Prediction,
+    summary: Summary,
+    bill: BillArtefact,
+    advised: BillArtefact,
 ) -> Verdict:
     """Judge every objective and state the outcome in one sentence.
+
+    `bill` is that of the topology as it stands, `advised` that of the replicas which the peak
+    needs: the price in the sentence.
 
     INVALID when the evidence does not carry a judgement (no valid cell at or above the daily peak,
     or fewer than half of the cells valid); else FAIL when any objective is missed; else PASS.
@@ -40,9 +48,9 @@ def verdict(
     elif "FAIL" in statuses:
         status = "FAIL"
     headroom = Estimate(
-        value=1 - peak.value / capacity.value,
-        low=1 - peak.high / capacity.low,
-        high=1 - peak.low / capacity.high,
+        value=_headroom(peak.value, capacity.value),
+        low=_headroom(peak.high, capacity.low),
+        high=_headroom(peak.low, capacity.high),
     )
     result = Verdict(
         status=status,
@@ -52,13 +60,18 @@ def verdict(
         bound_by=prediction.production.bound_by,
         headroom_fraction=headroom,
         instances=prediction.replicas_for_peak,
-        usd_per_month=bill.total_usd,
+        usd_per_month=advised.total_usd,
         objectives=objectives,
         actions=actions(scenario, prediction, summary, objectives, bill),
         valid_cells=valid,
         cells=len(summary.cells),
     )
     return result.model_copy(update={"sentence": _sentence(scenario, result)})
+
+
+def _headroom(peak_per_s: float, capacity_per_s: float) -> float:
+    """Unused share of a capacity; -1 where the demand is twice the capacity or more."""
+    return max(-1.0, 1 - peak_per_s / capacity_per_s) if capacity_per_s > 0 else -1.0
 
 
 def peak_estimate(scenario: Scenario) -> Estimate:
@@ -152,26 +165,6 @@ def _errors(scenario: Scenario, summary: Summary) -> ObjectiveResult:
     )
 
 
-def wilson(successes: int, trials: int) -> Estimate:
-    """A proportion with its 95 % Wilson score interval [wilson1927].
-
-    >>> e = wilson(0, 100)
-    >>> round(e.high, 4)  # z²/(n + z²) with z = 1.96
-    0.037
-    """
-    z = 1.959964
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = (
-        z
-        * (share * (1 - share) / trials + z * z / (4 * trials * trials)) ** 0.5
-        / (1 + z * z / trials)
-    )
-    low = 0.0 if successes == 0 else centre - half  # the closed form is 0 up to rounding there
-    high = 1.0 if successes == trials else centre + half
-    return Estimate(value=share, low=low, high=high)
-
-
 def _hit_ratio(
     scenario: Scenario, prediction: Prediction, summary: Summary
 ) -> tuple[ObjectiveResult, ...]:
@@ -246,8 +239,12 @@ def _capacity(prediction: Prediction, peak: Estimate) -> ObjectiveResult:
         unit="req/s",
         status="PASS" if capacity.value >= peak.value else "FAIL",
         note=(
-            f"the peak may be {peak.low:.3g} to {peak.high:.3g} req/s; "
             f"bound by {prediction.production.bound_by}"
+            + (
+                f"; the peak may be {peak.low:.3g} to {peak.high:.3g}"
+                if peak.low < peak.high
+                else ""
+            )
         ),
     )
 
@@ -293,7 +290,12 @@ def actions(
         gap = bill.total_usd.value - bill.stated_total_usd
         steps.append(
             f"Budget ${bill.total_usd.value:,.0f} a month, not ${bill.stated_total_usd:,.0f} "
-            f"({gap:+,.0f}): {_largest_gap(bill)}."
+            f"({_signed_usd(gap)}): {_largest_gap(bill)}."
+        )
+    if spare <= 0:
+        steps.append(
+            f"Keep {prediction.replicas_for_peak + 1} API replicas: {prediction.replicas_for_peak} "
+            "carry the peak and one more covers the loss of any."
         )
     busiest, share = max(prediction.production.utilisation.items(), key=lambda item: item[1])
     steps.append(
@@ -302,19 +304,29 @@ def actions(
     return tuple(steps[:3])
 
 
+def _signed_usd(amount: float) -> str:
+    return f"{'+' if amount >= 0 else '−'}${abs(amount):,.0f}"
+
+
 def _replicas_wanted(prediction: Prediction) -> int:
     return max(prediction.replicas_for_peak, prediction.replicas_for_concurrent_users or 0)
 
 
 def _largest_gap(bill: BillArtefact) -> str:
-    priced = [line for line in bill.lines if line.stated_usd is not None]
+    priced = [
+        (row.item, row.stated_usd, row.repriced_usd.value)
+        for row in bill.repriced
+        if row.stated_usd is not None and row.repriced_usd is not None
+    ]
     if not priced:
         return "see the bill"
-    worst = max(priced, key=lambda line: abs(line.usd_per_month.value - (line.stated_usd or 0)))
-    return (
-        f"{worst.item} is ${worst.usd_per_month.value:,.0f} where ${worst.stated_usd:,.0f} "
-        "was stated"
-    )
+    item, stated, found = max(priced, key=lambda row: abs(row[2] - row[1]))
+    return f"{item} is ${found:,.0f} where ${stated:,.0f} was stated"
+
+
+def _share(fraction: float) -> str:
+    """A share in whole per cent, with a decimal where whole ones would say all or nothing."""
+    return f"{fraction:.1%}" if fraction > 0.99 else f"{fraction:.0%}"
 
 
 def _sentence(scenario: Scenario, found: Verdict) -> str:
@@ -323,7 +335,7 @@ def _sentence(scenario: Scenario, found: Verdict) -> str:
     text = (
         f"{capacity.value:,.0f} req/s ({capacity.low:,.0f}–{capacity.high:,.0f}) at p95 ≤ "
         f"{scenario.objectives.p95_s * 1000:g} ms, bound by {found.bound_by}: "
-        f"{found.headroom_fraction.value:.0%} headroom → {found.instances} × "
+        f"{_share(found.headroom_fraction.value)} headroom → {found.instances} × "
         f"{scenario.topology.api.instance_type} for a peak of {peak.value:,.3g} req/s, "
         f"${found.usd_per_month.value:,.0f} a month"
     )

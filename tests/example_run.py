@@ -108,6 +108,7 @@ def example_run(root: Path) -> Run:
             singles=(Singles(operation="list", outcome="hit", latency_s=(0.003,) * 40),),
             generator_cpu_s=around(0.0008, 0.1),
             idle_fraction=0.05,
+            idle_cores={"elasticsearch": 0.05},
             index_lag_s=0.5,
             conditions=conditions(8.0, valid=True),
         )

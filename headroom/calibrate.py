@@ -1,0 +1,207 @@
+"""What one request of each class costs on this machine, measured at low load."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headroom.artefacts import Calibration, Demand, Estimate, Machine, Run, Singles, now
+from headroom.demands import classes_of
+from headroom.errors import CalibrationError
+from headroom.live import (
+    by_component,
+    catalogue_of,
+    credentials_of,
+    empty_cache,
+    kind_of,
+    pids_of,
+)
+from headroom.measure import conditions_of
+from headroom.traces import calibration_rng, calibration_trace, write_trace
+from sim.replicate import mean_interval
+from sim.scenario import Operation, Scenario
+from stack.infra.operations import Operation as StackOperation
+from stack.load.answer import CACHE_OUTCOMES
+from stack.load.bursts import BURST, Costs, Prober
+from stack.load.requests import EXPECTED_STATUS, RequestBook, address_of
+from stack.load.run import run_load
+from stack.local import StackInfo
+from stack.observe.machine import facts_sha256, machine_facts
+
+Say = Callable[[str], None]
+BURSTS = 10
+SINGLES = 40
+SINGLE_GAP_S = 0.02
+WARM_UP_REQUESTS = 96  # the search node compiles its queries during the first hundreds
+IDLE_S = 2.0
+GENERATOR_RUN_S = 6.0
+# From an update until the indexer has cleared the searches: its batch of 200 ms and the bulk write
+# that waits for a refresh; 0.3 s seen.
+INDEX_LAG_S = 0.3
+LOAD_FRACTION = 0.5  # of the lowest load of the experiment, which the calibration must not see
+
+
+def calibrate(run: Run, info: StackInfo, say: Say) -> Calibration:
+    """Measure the service demands of every request class of the scenario; store them.
+
+    Raises CalibrationError when the stack does not answer as the class expects.
+    """
+    scenario = run.scenario
+    machine = machine_of(run)
+    assert info.base_url is not None
+    pids = pids_of(info)
+    book = RequestBook(info.base_url, catalogue_of(scenario), credentials_of(info), run.folder.name)
+    started_at = now()
+    loops = [part.name for part in info.parts_of("api")]
+    rng = calibration_rng(scenario)
+    found: dict[tuple[str, str], Costs] = {}
+    with Prober(address_of(info.base_url), pids, loops) as prober:
+        classes = _Classes(scenario, info, book, prober, rng)
+        classes.warm_up()
+        idle = prober.watch_idle(IDLE_S)
+        for operation, outcome in classes_of(scenario):
+            costs = found[operation.value, outcome] = classes.costs(operation, outcome)
+            path_s = sum(float(values.mean()) for values in costs.cpu_s.values())
+            say(
+                f"{operation} {outcome}: {path_s * 1e3:.2f} ms of CPU, "
+                f"{np.median(costs.latency_s) * 1e3:.1f} ms alone"
+            )
+    load_per_s = LOAD_FRACTION * min(scenario.experiment.loads_per_s)
+    trace = calibration_trace(scenario, load_per_s, GENERATOR_RUN_S)
+    empty_cache(info)
+    result = run_load(
+        write_trace(run, "calibration", trace),
+        info.base_url,
+        run.folder / "calibration.parquet",
+        catalogue=catalogue_of(scenario),
+        credentials=credentials_of(info),
+        run_id=f"{run.folder.name}-calibration"[-64:].lstrip(".-"),
+        timeout_s=scenario.topology.api.timeout_s,
+        pids_by_part=pids,
+    )
+    generator_s = result.cpu_s["generator"] / max(1, len(trace))
+    idle_s = by_component(idle.cpu_s)
+    calibration = Calibration(
+        scenario_sha256=run.scenario_sha256,
+        machine_sha256=machine.sha256,
+        started_at=started_at,
+        load_per_s=load_per_s,
+        cores=idle.cores,
+        demands=tuple(
+            demand
+            for (operation, outcome), costs in found.items()
+            for demand in _demands(operation, outcome, costs)
+        ),
+        singles=tuple(
+            Singles(operation=operation, outcome=outcome, latency_s=tuple(costs.latency_s.tolist()))  # type: ignore[arg-type]
+            for (operation, outcome), costs in found.items()
+        ),
+        generator_cpu_s=Estimate.exact(generator_s),
+        idle_fraction=sum(idle.cpu_s.values()) / idle.wall_s / idle.cores,
+        idle_cores={name: cpu_s / idle.wall_s for name, cpu_s in idle_s.items()},
+        index_lag_s=INDEX_LAG_S if info.elasticsearch_url else 0.0,
+        conditions=conditions_of(result.validity),
+    )
+    run.write(calibration)
+    return calibration
+
+
+def machine_of(run: Run) -> Machine:
+    """Store what machine this is, beside the run; returns it."""
+    facts = machine_facts()
+    machine = Machine(facts=facts, sha256=facts_sha256(facts))
+    run.write(machine)
+    return machine
+
+
+@dataclass
+class _Classes:
+    """Sends the requests of each class: which keys, and in which state of the cache."""
+
+    scenario: Scenario
+    info: StackInfo
+    book: RequestBook
+    prober: Prober
+    rng: np.random.Generator
+    sent: int = field(default=0, init=False)
+
+    def warm_up(self) -> None:
+        """Let connections open and the search node compile its queries."""
+        for operation in self.scenario.workload.mix:
+            count = (
+                BURST if operation in (Operation.LOGIN, Operation.REGISTER) else WARM_UP_REQUESTS
+            )
+            self.prober.send([self._next(operation) for _ in range(count)])
+
+    def costs(self, operation: Operation, outcome: str) -> Costs:
+        """Measure one class. Raises CalibrationError when its requests are answered otherwise."""
+        expected_status = EXPECTED_STATUS[StackOperation(operation.value)]
+        if outcome == "hit":
+            few = [self._next(operation) for _ in range(BURST)]
+            bursts, singles = [few] * BURSTS, [few[i % BURST] for i in range(SINGLES)]
+            self.prober.send(few)
+        else:
+            bursts = [[self._next(operation) for _ in range(BURST)] for _ in range(BURSTS)]
+            singles = [self._next(operation) for _ in range(SINGLES)]
+        costs = self.prober.costs(
+            bursts,
+            singles,
+            expected_status=expected_status,
+            prepare=(lambda: empty_cache(self.info)) if outcome == "miss" else lambda: None,
+            gaps_s=self.rng.exponential(SINGLE_GAP_S, SINGLES).tolist(),
+        )
+        wanted = costs.cache.get(CACHE_OUTCOMES.index(outcome), 0)
+        asked = sum(costs.cache.values())
+        if costs.wrong_status or wanted < 0.9 * asked:
+            raise CalibrationError(
+                f"{operation} {outcome}: of {asked} requests {costs.wrong_status} were not "
+                f"answered with {expected_status}, and {wanted} had the cache outcome {outcome!r}"
+            )
+        return costs
+
+    def _next(self, operation: Operation) -> bytes:
+        """The next request of an operation; keys go round, so neighbours differ."""
+        catalogue = self.scenario.workload.catalogue
+        number = self.sent
+        self.sent += 1
+        keys = {
+            Operation.LIST: catalogue.listing_keys,
+            Operation.LIST_CURSOR: catalogue.listing_keys,
+            Operation.SEARCH: catalogue.search_queries,
+            Operation.FAVOURITES: catalogue.users,
+            Operation.LOGIN: catalogue.users,
+            Operation.REGISTER: 2**31,
+        }.get(operation, catalogue.products)
+        user = number % catalogue.users
+        key = user if operation is Operation.FAVOURITES else number % keys
+        prepared = self.book.request(StackOperation(operation.value), key, user, number)
+        return prepared.on_the_wire(f"{self.book.run_id}-{number}")
+
+
+def _demands(operation: str, outcome: str, costs: Costs) -> Iterator[Demand]:
+    """One demand a component; of several equal parts the sum, for a request is served by one."""
+    by_component: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {}
+    primary = max(
+        (part for part in costs.cpu_s if part.startswith("mongo")),
+        key=lambda part: float(costs.cpu_s[part].sum()),
+        default="",
+    )
+    for part, cpu_s in costs.cpu_s.items():
+        name, _, threads = part.partition(":")
+        component = kind_of(name)
+        if component == "mongo" and name != primary:
+            component = "secondaries"
+        by_component.setdefault(f"{component}_{threads}" if threads else component, []).append(
+            cpu_s
+        )
+    for component, parts in by_component.items():
+        per_burst = np.sum(parts, axis=0)
+        interval = mean_interval(per_burst.tolist())
+        yield Demand(
+            operation=operation,
+            outcome=outcome,  # type: ignore[arg-type] # hit, miss or none, by classes_of
+            component=component,
+            cpu_s=Estimate(value=interval.estimate, low=max(0.0, interval.low), high=interval.high),
+            cv=float(per_burst.std() / per_burst.mean()) if per_burst.any() else 0.0,
+            samples=len(per_burst) * BURST,
+        )

@@ -1,0 +1,59 @@
+"""The chain from a scenario to its report; each step leaves an artefact and can be resumed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from headroom.artefacts import BillArtefact, Calibration, Prediction, Run, Summary, Verdict
+from headroom.calibrate import calibrate
+from headroom.compare import compared
+from headroom.live import running_stack
+from headroom.measure import measure
+from headroom.predict import predict
+from headroom.price import priced
+from headroom.render import render
+from headroom.traces import offered_order
+from headroom.verdict import verdict
+
+Say = Callable[[str], None]
+
+
+def report(run: Run, say: Say) -> Path:
+    """Do every step of a run that is not done yet; returns the path of the rendered report.
+
+    The order is the point: price and scenario are checked before anything starts, the calibration
+    sees low load only, and the prediction is stored and hashed before the first load is offered.
+    """
+    run.write(priced(run.scenario))
+    if not measured_all(run):
+        say(f"starting the stack of {run.scenario.name}")
+        with running_stack(run.scenario, say, name=run.folder.name) as info:
+            if not run.has(Calibration):
+                say("calibrating: what one request of each kind costs")
+                calibrate(run, info, say)
+            if not run.has(Prediction):
+                say("predicting, before any of these loads is offered")
+                predict(run, say)
+            say(f"measuring {len(offered_order(run.scenario))} cells with Locust")
+            measure(run, info, say)
+        say("stack stopped")
+    judge(run)
+    say("rendering the report")
+    return render(run)
+
+
+def measured_all(run: Run) -> bool:
+    """Whether the measurement of a run is complete."""
+    return run.has(Summary) and run.read(Summary).complete
+
+
+def judge(run: Run) -> Verdict:
+    """Compare, price and judge a measured run; stores comparison, bill and verdict."""
+    scenario = run.scenario
+    prediction, summary = run.read(Prediction), run.read(Summary)
+    run.write_comparison(compared(prediction, summary))
+    bill = run.read(BillArtefact) if run.has(BillArtefact) else priced(scenario)
+    run.write(bill)
+    advised = priced(scenario, prediction.replicas_for_peak)
+    found = verdict(scenario, prediction, summary, bill, advised)
+    run.write(found)
+    return found

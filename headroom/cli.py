@@ -1,0 +1,285 @@
+"""`headroom`: the steps of the workbench as commands."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from headroom import chain, steps
+from headroom.artefacts import Run, Verdict
+from headroom.console import figure, output, progress, say, show, show_json
+from headroom.errors import HeadroomError
+from headroom.live import seed_stack, stack_spec
+from sim.errors import InvalidScenario, SimError
+from sim.scenario import Scenario
+from sim.scenario_file import json_schema, load_scenario
+from stack.errors import StackError
+from stack.load.errors import LoadError
+from stack.local import kill_part, logs, stack_folder, start_detached, status, stop
+
+MISSED, BAD_INPUT, INVALID, BROKEN, INTERRUPTED = 1, 2, 3, 4, 130
+RUNS = Path("runs")
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+ScenarioName = Annotated[str, typer.Argument(help="a name in scenarios/, or a path to a YAML file")]
+RunFolder = Annotated[Path, typer.Argument(help="a folder of runs/")]
+StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table")]
+
+
+def main() -> NoReturn:
+    """Run the CLI; every expected failure is one line and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as end:  # pragma: no cover - click turns it into a return value
+        sys.exit(end.exit_code)
+    except InvalidScenario as error:
+        for problem in error.problems:
+            where = f"{error.source}: " if error.source else ""
+            progress.print(f"{where}{problem}", markup=False, soft_wrap=True)
+        sys.exit(BAD_INPUT)
+    except (SimError, HeadroomError, StackError, LoadError) as error:
+        progress.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(BROKEN)
+    except OSError as error:
+        progress.print(f"{error.filename or 'system'}: {error.strerror}", markup=False)
+        sys.exit(BROKEN)
+    except (KeyboardInterrupt, typer.Abort):
+        progress.print("interrupted; what was done so far is kept", markup=False)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        show_usage = getattr(error, "show", None)
+        if show_usage is None:
+            raise
+        show_usage()
+        sys.exit(BAD_INPUT)
+    sys.exit(_exit_code)
+
+
+_exit_code = 0
+
+
+def _end(code: int) -> None:
+    global _exit_code  # noqa: PLW0603 - the one result of the process
+    _exit_code = code
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def scenario_at(name: str) -> Scenario:
+    """The scenario of that name in scenarios/, or of that path."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = Path("scenarios") / f"{name}.yaml"
+    return load_scenario(path)
+
+
+@app.command()
+def report(
+    scenario: ScenarioName = "million-users",
+    run: Annotated[Path | None, typer.Option(help="go on with this run instead")] = None,
+    runs: Annotated[Path, typer.Option(help="where runs are kept")] = RUNS,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(help="objective: exit 1 when one is missed, 3 when the run is INVALID"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate, predict, measure, compare, price and render a scenario on the live stack."""
+    if fail_on not in (None, "objective"):
+        raise typer.BadParameter(f"{fail_on!r} is not allowed; allowed: objective")
+    this = Run.open(run) if run else Run.create(runs, scenario_at(scenario))
+    say(f"run {this.folder}")
+    try:
+        path = chain.report(this, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; go on with: headroom report --run {this.folder}")
+        raise
+    found = this.read(Verdict)
+    if as_json:
+        show_json(found)
+    else:
+        _show_verdict(found)
+    output.print(str(path), markup=False, soft_wrap=True)
+    if fail_on:
+        _end({"PASS": 0, "FAIL": MISSED, "INVALID": INVALID}[found.status])
+
+
+def _show_verdict(found: Verdict) -> None:
+    show(
+        f"{found.status}: {found.sentence}",
+        ("objective", "target", "measured", "modelled", "status"),
+        [
+            (
+                objective.name,
+                objective.target,
+                figure(objective.measured) if objective.measured else "–",
+                figure(objective.modelled) if objective.modelled else "–",
+                objective.status,
+            )
+            for objective in found.objectives
+        ],
+    )
+    for number, action in enumerate(found.actions, 1):
+        output.print(f"{number}. {action}", markup=False)
+
+
+@app.command()
+def up(
+    scenario: ScenarioName = "million-users",
+    port: Annotated[int, typer.Option(help="of the load balancer; 0: any free one")] = 0,
+    name: StackName = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Start the scenario's stack, seed it, and leave it running."""
+    wanted = scenario_at(scenario)
+    folder = stack_folder(name)
+    info = start_detached(stack_spec(wanted, name=name, http_port=port), folder, progress=say)
+    try:
+        seed_stack(wanted, info, say)
+    except BaseException:
+        stop(folder)
+        raise
+    if as_json:
+        show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
+        return
+    output.print(f"ready: {info.base_url}   API docs {info.base_url}/docs", markup=False)
+    output.print(f"administrator: admin@example.com  {info.admin_password}", markup=False)
+
+
+@app.command()
+def down(name: StackName = "default") -> None:
+    """Stop a stack and remove everything of it."""
+    stop(stack_folder(name))
+    say(f"stack {name} stopped")
+
+
+@app.command("status")
+def show_status(name: StackName = "default", as_json: AsJson = False) -> None:
+    """Show the parts of a running stack."""
+    info = status(stack_folder(name))
+    if as_json:
+        show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
+        return
+    show(
+        f"{info.name}: {info.state}   {info.base_url or ''}",
+        ("part", "state", "pid", "port", "waits for"),
+        [
+            (p.name, p.state, str(p.pid or "–"), str(p.port or "–"), p.waits_for or "")
+            for p in info.parts
+        ],
+    )
+    for part in info.parts:
+        if part.state == "dead":
+            output.print(f"{part.name} ended with exit code {part.exit_code}:", markup=False)
+            for line in part.last_lines:
+                output.print(f"  {line}", markup=False)
+    _end(0 if info.state == "ready" else 1)
+
+
+@app.command("logs")
+def show_logs(
+    part: Annotated[str | None, typer.Argument(help="one part; all without it")] = None,
+    lines: Annotated[int, typer.Option("-n", min=1)] = 50,
+    name: StackName = "default",
+) -> None:
+    """Print the last lines of the parts' logs."""
+    for each, text in logs(stack_folder(name), part, lines=lines).items():
+        for line in text:
+            output.print(f"{each:>14} | {line}", markup=False)
+
+
+@app.command()
+def kill(
+    part: Annotated[str, typer.Argument(help="such as api-1")], name: StackName = "default"
+) -> None:
+    """Kill one part of a running stack (SIGKILL), to see what happens."""
+    kill_part(stack_folder(name), part)
+    say(f"{part} killed")
+
+
+@app.command()
+def seed(
+    scenario: ScenarioName = "million-users",
+    products: Annotated[int | None, typer.Option(min=1, help="in place of the scenario's")] = None,
+    name: StackName = "default",
+) -> None:
+    """Fill a running stack with the scenario's catalogue (idempotent)."""
+    seed_stack(scenario_at(scenario), status(stack_folder(name)), say, products=products)
+
+
+def _on_a_run(step: Callable[[Run], object], folder: Path, as_json: bool) -> None:
+    found = step(Run.open(folder))
+    if as_json:
+        show_json(found)  # type: ignore[arg-type] # every step returns an artefact or plain rows
+
+
+@app.command("new")
+def new_run(scenario: ScenarioName = "million-users", runs: Path = RUNS) -> None:
+    """Make the folder of a new run, for the steps below to fill."""
+    output.print(str(Run.create(runs, scenario_at(scenario)).folder), markup=False)
+
+
+@app.command()
+def calibrate(run: RunFolder, as_json: AsJson = False) -> None:
+    """Measure what one request of each kind costs, at low load."""
+    _on_a_run(steps.calibrated, run, as_json)
+
+
+@app.command()
+def predict(run: RunFolder, as_json: AsJson = False) -> None:
+    """Predict the run's loads, before they are offered."""
+    _on_a_run(steps.predicted, run, as_json)
+
+
+@app.command()
+def measure(run: RunFolder, as_json: AsJson = False) -> None:
+    """Offer the run's loads to its stack."""
+    _on_a_run(steps.measured, run, as_json)
+
+
+@app.command()
+def compare(run: RunFolder, as_json: AsJson = False) -> None:
+    """Show prediction beside measurement and judge the run."""
+    _on_a_run(steps.compared, run, as_json)
+
+
+@app.command()
+def price(scenario: ScenarioName = "million-users", as_json: AsJson = False) -> None:
+    """Price the scenario's topology from its price book."""
+    found = steps.priced_scenario(scenario_at(scenario))
+    if as_json:
+        show_json(found)
+
+
+@app.command("render")
+def render_report(run: RunFolder) -> None:
+    """Draw the report of a measured run again."""
+    output.print(str(steps.rendered(Run.open(run))), markup=False, soft_wrap=True)
+
+
+@app.command()
+def check(scenario: ScenarioName) -> None:
+    """Validate a scenario file."""
+    found = scenario_at(scenario)
+    output.print(f"{found.name}: valid; peak {found.workload.peak_load_per_s:.3g} req/s")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario, for editors."""
+    show_json(json_schema())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A scenario's architecture, live: which stack it means, seeded and ready for load."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+import redis
+
+from sim.scenario import Scenario
+from stack.infra.catalogue import Catalogue
+from stack.infra.seed import Seeded, seed
+from stack.infra.settings import SeedSettings
+from stack.load.requests import Credentials
+from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
+
+Say = Callable[[str], None]
+
+
+def stack_spec(scenario: Scenario, *, name: str | None = None, http_port: int = 0) -> StackSpec:
+    """The local stack of a scenario's topology."""
+    topology = scenario.topology
+    environment = {
+        "HEADROOM_CATALOGUE": json.dumps(scenario.workload.catalogue.model_dump()),
+        "HEADROOM_READ_FROM_SECONDARIES": json.dumps(
+            sorted(topology.database.read_from_secondaries)
+        ),
+    }
+    if topology.cache is not None:
+        families = topology.cache.families
+        environment["HEADROOM_CACHE_TTL_S"] = json.dumps(
+            {family.value: policy.ttl_s for family, policy in families.items()}
+        )
+        environment["HEADROOM_CACHE_CLEARED_BY_UPDATE"] = json.dumps(
+            [f.value for f, policy in families.items() if policy.cleared_by_product_update]
+        )
+    return StackSpec(
+        name=name or scenario.name,
+        api_replicas=topology.api.replicas,
+        load_balancer=topology.load_balancer.policy,
+        cache_memory_mib=topology.cache.memory_mib if topology.cache else None,
+        database_members=topology.database.members,
+        election_timeout_s=topology.database.election_timeout_s,
+        search_engine=topology.search.engine,
+        http_port=http_port,
+        service_env=environment,
+    )
+
+
+def seed_stack(
+    scenario: Scenario, info: StackInfo, say: Say, *, products: int | None = None
+) -> Seeded:
+    """Fill a running stack with the scenario's catalogue (idempotent)."""
+    catalogue = catalogue_of(scenario)
+    if products is not None:
+        catalogue = catalogue.model_copy(update={"products": products})
+    assert info.mongo_url is not None
+    settings = SeedSettings.model_validate(
+        {
+            "mongo_url": info.mongo_url,
+            "redis_url": info.redis_url,
+            "elasticsearch_url": info.elasticsearch_url,
+            "catalogue": catalogue.model_dump(),
+            "admin_password": info.admin_password,
+        }
+    )
+    seeded = seed(settings, catalogue, lambda what, done, total: say(f"{what} {done:,}/{total:,}"))
+    state = "in" if seeded.written else "already there; checked in"
+    say(
+        f"{seeded.products:,} products and {seeded.users:,} users {state} {seeded.duration_s:.1f} s"
+    )
+    return seeded
+
+
+def catalogue_of(scenario: Scenario) -> Catalogue:
+    """The catalogue in the words of the stack."""
+    return Catalogue.model_validate(scenario.workload.catalogue.model_dump())
+
+
+def credentials_of(info: StackInfo) -> Credentials:
+    """What the load generator needs to speak for any user of this stack."""
+    return Credentials(jwt_secret=info.jwt_secret)
+
+
+def pids_of(info: StackInfo) -> dict[str, tuple[int, ...]]:
+    """Processes by part; the supervisor and its guard are the part `supervisor`."""
+    own = {"supervisor": (info.guard_pid, info.supervisor_pid)}
+    return {part.name: part.pids() for part in info.parts} | own
+
+
+def kind_of(part: str) -> str:
+    """The component that a part belongs to: `api-2` is an `api`."""
+    return part.rstrip("0123456789").rstrip("-")
+
+
+def by_component(values: Mapping[str, float]) -> dict[str, float]:
+    """Values by part, summed over the parts of each component."""
+    sums: dict[str, float] = {}
+    for part, value in values.items():
+        sums[kind_of(part)] = sums.get(kind_of(part), 0.0) + value
+    return sums
+
+
+def empty_cache(info: StackInfo) -> None:
+    """Forget all cached keys, so that the next cell starts cold, as its prediction does."""
+    if info.redis_url is not None:
+        with redis.Redis.from_url(info.redis_url) as client:
+            client.flushdb()
+
+
+@contextlib.contextmanager
+def running_stack(scenario: Scenario, say: Say, *, name: str | None = None) -> Iterator[StackInfo]:
+    """The scenario's stack, seeded; it ends with the block, and with this process.
+
+    Raises a StackError that says what to do when it cannot start.
+    """
+    spec = stack_spec(scenario, name=name)
+    running: RunningStack
+    with start(spec, stack_folder(spec.name), progress=say) as running:
+        seed_stack(scenario, running.info, say)
+        running.check()
+        yield running.info

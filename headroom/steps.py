@@ -1,0 +1,102 @@
+"""Single steps of a run, each with the table that it prints."""
+
+from pathlib import Path
+
+from headroom import chain
+from headroom.artefacts import (
+    BillArtefact,
+    Calibration,
+    Prediction,
+    Run,
+    Summary,
+    Verdict,
+)
+from headroom.calibrate import calibrate
+from headroom.console import figure, milliseconds, say, show
+from headroom.live import running_stack
+from headroom.measure import measure
+from headroom.predict import predict
+from headroom.price import priced
+from headroom.render import render
+from sim.scenario import Scenario
+
+
+def calibrated(run: Run) -> Calibration:
+    """Calibrate on the run's own stack."""
+    with running_stack(run.scenario, say, name=run.folder.name) as info:
+        found = calibrate(run, info, say)
+    show(
+        f"service demands at low load, {found.cores} cores",
+        ("operation", "outcome", "component", "CPU ms a request (95 %)"),
+        [
+            (d.operation, d.outcome, d.component, milliseconds(d.cpu_s))
+            for d in found.demands
+            if d.cpu_s.value > 1e-5
+        ],
+    )
+    return found
+
+
+def predicted(run: Run) -> Prediction:
+    """Predict from the run's calibration."""
+    found = predict(run, say)
+    show(
+        "predicted",
+        ("req/s", "mean ms", "p95 ms", "p99 ms"),
+        [
+            (
+                f"{cell.load_per_s:g}",
+                *(milliseconds(cell.metrics[name]) for name in ("mean_s", "p95_s", "p99_s")),
+            )
+            for cell in found.cells
+        ],
+    )
+    return found
+
+
+def measured(run: Run) -> Summary:
+    """Offer the run's loads to its stack."""
+    with running_stack(run.scenario, say, name=run.folder.name) as info:
+        return measure(run, info, say)
+
+
+def compared(run: Run) -> Verdict:
+    """Compare and judge a measured run."""
+    found = chain.judge(run)
+    show(
+        "prediction beside measurement",
+        ("metric", "req/s", "predicted", "measured", "error", "valid"),
+        [
+            (
+                cell.metric,
+                f"{cell.load_per_s:g}",
+                f"{cell.predicted:.4g}",
+                f"{cell.measured:.4g}",
+                "–" if cell.error_fraction is None else f"{cell.error_fraction:+.1%}",
+                "yes" if cell.valid else "NO",
+            )
+            for cell in run.read_comparison()
+        ],
+    )
+    return found
+
+
+def priced_scenario(scenario: Scenario) -> BillArtefact:
+    """The monthly bill of a scenario."""
+    found = priced(scenario)
+    show(
+        f"a month, price book {found.book}, {found.region}, {found.purchase}",
+        ("item", "quantity", "unit", "USD (range)", "as of"),
+        [
+            (x.item, f"{x.quantity:g}", x.unit, figure(x.usd_per_month, 4), x.as_of)
+            for x in found.lines
+        ]
+        + [("total", "", "", figure(found.total_usd, 4), "")],
+    )
+    return found
+
+
+def rendered(run: Run) -> Path:
+    """Judge and draw a measured run again."""
+    chain.judge(run)
+    return render(run)
