@@ -4,7 +4,9 @@ Reference counting is off: no function of the kernel creates or keeps an array, 
 look at one would take most of the time.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
@@ -26,3 +28,18 @@ def inlined(function: F) -> F:
 def entry(function: F) -> F:
     """Compile for calls from Python; kept on disk, and the interpreter lock let go."""
     return cast(F, njit(**UNCOUNTED, cache=True, nogil=True)(function))
+
+
+def _sources() -> str:
+    """Digest of the kernel's source files.
+
+    numba's cache of a function looks at its file and its closure only, not at the files of the
+    functions it calls. An entry that closes over this digest is compiled anew after any change.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+SOURCES = _sources()

@@ -1,13 +1,11 @@
 """The event loop of the kernel, compiled once and cached on disk."""
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sim.kernel.compiled import compiled, entry
+from sim.kernel.compiled import SOURCES, compiled, entry
 from sim.kernel.control import happen
 from sim.kernel.events import close_hole, new_attempt, start_timer
 from sim.kernel.layout import (
@@ -30,14 +28,6 @@ from sim.kernel.layout import (
 )
 from sim.kernel.servers import count_host, count_station, leave
 from sim.kernel.walking import FAILED, TIMEOUT, answer, conclude, count_read, walk
-
-
-def _sources() -> str:
-    """Digest of the kernel's source files."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _build(sources: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -177,4 +167,4 @@ def _lose_patience(w: World, a: int, chunk: Chunk, base: int) -> None:
     answer(w, a, TIMEOUT, chunk, base)
 
 
-advance, settle = _build(_sources())
+advance, settle = _build(SOURCES)

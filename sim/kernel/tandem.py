@@ -7,12 +7,13 @@ requests before tier k + 1: in order of arrival each books the slot that is free
 is the order of events of `sim.model.stack`, so the times are those of the event loop to the bit.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sim.kernel import draws
-from sim.kernel.compiled import entry
+from sim.kernel.compiled import SOURCES, compiled, entry
 from sim.kernel.program import Program
 from sim.model.parts import Client
 from sim.model.run import FamilyLookups, SimulatedRun, StationLoad, mean_of, share_of
@@ -23,6 +24,7 @@ from sim.workload.trace import Trace
 # A departure is put in its place among those before it; with more slots than this per tier,
 # moving the others costs more than a heap does.
 MOST_SLOTS = 64
+DRAWN_AT_ONCE = 1024
 
 
 def is_tandem(model: StackModel) -> bool:
@@ -58,54 +60,80 @@ def _members(model: StackModel, target: str) -> tuple[str, ...] | None:
     return (target,) if target in {station.name for station in model.stations} else None
 
 
-@entry
-def pass_tier(
-    time_s: Any, request: Any, operation: Any, step_of: Any, code: Any, tables: Any,
-    slots: Any, free_at: Any, free_s: Any, wait_s: Any, busy_s: Any, visits: Any,
-) -> None:  # fmt: skip
-    """Replace arrivals at a tier, in order, by departures from it, in order.
-
-    Args:
-        time_s, request: of the visits in order of arrival; overwritten.
-        operation: of each request. step_of: row of `code` for each operation.
-        code, tables: as in `layout`.
-        slots, free_at, free_s: per replica its slots and where their free times are, a heap each.
-        wait_s, busy_s, visits: accounts per replica; added to.
-    """
-    place = 0
-    for i in range(time_s.size):
-        now, r = time_s[i], request[i]
-        step = code[step_of[operation[r]]]
-        u = draws.uniform(step.stream, r)
-        demand_s = draws.demand(
+@compiled
+def _draw(request: Any, operation: Any, step_of: Any, code: Any, tables: Any, drawn_s: Any) -> None:
+    """Demands of some requests. Exponential ones without a branch, so that they go in parallel."""
+    first = code[step_of[0]]
+    if step_of.size == 1 and first.kind == draws.EXPONENTIAL:
+        start, mean_s = first.stream, first.p0
+        for i in range(request.size):
+            drawn_s[i] = -(mean_s * draws.log_of(draws.uniform(start, request[i])))
+        return
+    for i in range(request.size):
+        step = code[step_of[operation[request[i]]]]
+        u = draws.uniform(step.stream, request[i])
+        drawn_s[i] = draws.demand(
             u, step.kind, step.p0, step.p1, tables, step.table_at, step.table_last
         )
-        at, count = free_at[place], slots[place]
-        start = max(now, free_s[at])
-        end = start + demand_s
-        hole = 0
-        while True:
-            child = 2 * hole + 1
-            if child >= count:
-                break
-            if child + 1 < count and free_s[at + child + 1] < free_s[at + child]:
-                child += 1
-            if free_s[at + child] >= end:
-                break
-            free_s[at + hole] = free_s[at + child]
-            hole = child
-        free_s[at + hole] = end
-        wait_s[place] += start - now
-        busy_s[place] += demand_s
-        visits[place] += 1
-        place = place + 1 if place + 1 < slots.size else 0
-        j = i
-        while j > 0 and time_s[j - 1] > end:
-            time_s[j] = time_s[j - 1]
-            request[j] = request[j - 1]
-            j -= 1
-        time_s[j] = end
-        request[j] = r
+
+
+def _build(sources: str) -> Callable[..., None]:
+    """The compiled pass; see `sim.kernel.compiled.SOURCES`."""
+
+    @entry
+    def pass_tier(
+        time_s: Any, request: Any, operation: Any, step_of: Any, code: Any, tables: Any,
+        slots: Any, free_at: Any, free_s: Any, wait_s: Any, busy_s: Any, visits: Any, drawn_s: Any,
+    ) -> None:  # fmt: skip
+        """Replace arrivals at a tier, in order, by departures from it, in order.
+
+        Args:
+            time_s, request: of the visits in order of arrival; overwritten.
+            operation: of each request. step_of: row of `code` for each operation.
+            code, tables: as in `layout`.
+            slots, free_at, free_s: per replica its slots, and where its heap of free times is.
+            wait_s, busy_s, visits: accounts per replica; added to.
+            drawn_s: memory for the demands of as many visits as are drawn at once.
+        """
+        if len(sources) == 0:
+            return
+        place = 0
+        for i in range(time_s.size):
+            if i % drawn_s.size == 0:
+                _draw(request[i : i + drawn_s.size], operation, step_of, code, tables, drawn_s)
+            now, r = time_s[i], request[i]
+            demand_s = drawn_s[i % drawn_s.size]
+            at, count = free_at[place], slots[place]
+            start = max(now, free_s[at])
+            end = start + demand_s
+            hole = 0
+            while True:
+                child = 2 * hole + 1
+                if child >= count:
+                    break
+                if child + 1 < count and free_s[at + child + 1] < free_s[at + child]:
+                    child += 1
+                if free_s[at + child] >= end:
+                    break
+                free_s[at + hole] = free_s[at + child]
+                hole = child
+            free_s[at + hole] = end
+            wait_s[place] += start - now
+            busy_s[place] += demand_s
+            visits[place] += 1
+            place = place + 1 if place + 1 < slots.size else 0
+            j = i
+            while j > 0 and time_s[j - 1] > end:
+                time_s[j] = time_s[j - 1]
+                request[j] = request[j - 1]
+                j -= 1
+            time_s[j] = end
+            request[j] = r
+
+    return pass_tier
+
+
+pass_tier = _build(SOURCES)
 
 
 def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
@@ -116,6 +144,7 @@ def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
     time_s = np.array(trace.arrival_s, np.float64)
     order = np.arange(requests)
     first = np.array([program.start.get(name, 0) for name in trace.operations] or [0])
+    drawn_s = np.zeros(DRAWN_AT_ONCE)
     loads: dict[str, tuple[int, float, float]] = {}
     operation = np.ascontiguousarray(trace.operation, np.int16)
     for tier, step in enumerate(model.routes[0].steps):
@@ -127,7 +156,7 @@ def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
         visits = np.zeros(len(names), np.int64)
         pass_tier(
             time_s, order, operation, first + tier, world.code, world.tables,
-            slots, free_at, world.free_s, wait_s, busy_s, visits,
+            slots, free_at, world.free_s, wait_s, busy_s, visits, drawn_s,
         )  # fmt: skip
         for i, name in enumerate(names):
             loads[name] = (int(visits[i]), float(busy_s[i]), float(wait_s[i]))
