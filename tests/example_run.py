@@ -187,5 +187,6 @@ def example_run(root: Path) -> Run:
     run.write_comparison(compared(prediction, summary))
     bill = priced(scenario)
     run.write(bill)
-    run.write(verdict(scenario, prediction, summary, bill))
+    advised = priced(scenario, prediction.replicas_for_peak)
+    run.write(verdict(scenario, prediction, summary, bill, advised))
     return run
