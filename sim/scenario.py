@@ -22,6 +22,14 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class FieldError(ValueError):
+    """A fault at a place that the check of a whole part found: where in it, and what was there."""
+
+    def __init__(self, where: tuple[str, ...], value: object, allowed: str) -> None:
+        super().__init__(allowed)
+        self.where, self.value = where, value
+
+
 class Operation(StrEnum):
     """What a user can ask of the API; the load, the service and the models share these names."""
 
@@ -114,7 +122,9 @@ class Workload(Part):
     @model_validator(mode="after")
     def _mix_sums_to_one(self) -> Self:
         if not self.mix or not math.isclose(sum(self.mix.values()), 1.0, abs_tol=1e-6):
-            raise ValueError(f"the fractions of `mix` sum to {sum(self.mix.values()):g}, not to 1")
+            total = sum(self.mix.values())
+            found = {operation.value: share for operation, share in self.mix.items()}
+            raise FieldError(("mix",), found, f"fractions that sum to 1; these sum to {total:g}")
         return self
 
     @property
@@ -310,7 +320,8 @@ def _field_at(root: object, path: str) -> object:
         elif isinstance(value, Part) and name in type(value).model_fields:
             value = getattr(value, name)
         else:
-            raise ValueError(f"`uncertainty` names {path!r}, which is no field of a scenario")
+            value = None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"`uncertainty` names {path!r}, which holds no number")
+        allowed = "the path of a number in the scenario, such as workload.requests_per_session"
+        raise FieldError(("uncertainty", path), path, allowed)
     return value

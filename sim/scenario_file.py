@@ -1,6 +1,7 @@
 """Scenario files: YAML in, one clear error per fault out."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,7 +9,29 @@ import yaml
 from pydantic import ValidationError
 
 from sim.errors import InvalidScenario, Problem
-from sim.scenario import Scenario
+from sim.scenario import FieldError, Scenario
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML: no aliases, which can loop or swell, and no key twice, of which one would win."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "an alias", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.composer.ComposerError(None, None, "a key not text", key.start_mark)
+            if key.value in seen:
+                problem = f"the key {key.value} twice"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return node
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -32,13 +55,17 @@ def load_scenario(path: Path) -> Scenario:
 def parse_scenario(text: str, source: str = "scenario") -> Scenario:
     """Validate a scenario given as YAML text; raises InvalidScenario as `load_scenario` does."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, made stricter
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         what = getattr(error, "problem", None) or "unreadable"
         raise InvalidScenario(
             Problem("file", what, "well-formed YAML", line or None), source=source
+        ) from error
+    except (ValueError, RecursionError) as error:  # such as the date 2026-99-99
+        raise InvalidScenario(
+            Problem("file", str(error), "well-formed YAML"), source=source
         ) from error
     if not isinstance(data, dict):
         raise InvalidScenario(
@@ -56,7 +83,8 @@ def scenario_from(
         return Scenario.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise InvalidScenario(
-            *(_problem(fault, lines or {}) for fault in error.errors()), source=source
+            *(_problem(fault, lines or {}) for fault in _told_apart(error.errors())),
+            source=source,
         ) from error
 
 
@@ -73,9 +101,6 @@ def dump_yaml(scenario: Scenario) -> str:
 def _problem(fault: Any, lines: dict[tuple[str, ...], int]) -> Problem:
     """Turn one pydantic fault into a Problem in the words of the file."""
     where = tuple(str(part) for part in fault["loc"] if part != "[key]")
-    known = where
-    while known and known not in lines:
-        known = known[:-1]
     value: object = fault["input"]
     context = fault.get("ctx") or {}
     allowed = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
@@ -86,18 +111,42 @@ def _problem(fault: Any, lines: dict[tuple[str, ...], int]) -> Problem:
         value = None
         allowed = "a value; this field is required"
     elif fault["type"] == "value_error":
-        allowed = str(context.get("error", allowed))
-        value = _brief(value)
+        error = context.get("error")
+        if isinstance(error, FieldError):
+            where = (*where, *error.where)
+        allowed, value = str(error), getattr(error, "value", value)
     elif where and where[-1].endswith("_s") and fault["type"] == "float_type":
         allowed = "a number of seconds, without a unit, such as 300"
-    return Problem(".".join(where) or "scenario", value, allowed, lines.get(known))
+    known = where
+    while known and known not in lines:
+        known = known[:-1]
+    return Problem(".".join(where) or "scenario", _brief(value), allowed, lines.get(known))
+
+
+def _told_apart(faults: Sequence[Any]) -> list[Any]:
+    """The faults without those that only follow from others.
+
+    A list counts as too short when one of its items is no good.
+    """
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if fault["type"] != "too_short"
+        or not any(
+            len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"]
+            for place in places
+        )
+    ]
 
 
 def _siblings(where: tuple[str, ...]) -> list[str]:
     """Field names allowed beside the unknown field at `where`."""
     part: Any = Scenario
     for name in where[:-1]:
-        annotation = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
+        if name not in getattr(part, "model_fields", {}):
+            continue  # a key of a mapping, or a place in a list: the part is that of its values
+        annotation = part.model_fields[name].annotation
         inner = [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
         part = inner[0] if inner else part
     return list(part.model_fields)
