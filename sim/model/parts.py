@@ -298,9 +298,9 @@ class Autoscaler:
 
     Every `period_s` it takes the group's utilisation over the period, u, and wants
     ceil(active * u / target_fraction) replicas, within [min_replicas, max_replicas]. New ones
-    take requests after `boot_s`; removed ones (last in order first, never the only active one) finish
-    what they hold. After
-    either it does nothing for `cooldown_s`. The group's members are the possible replicas.
+    take requests after `boot_s`; removed ones (last in order first, never the only active one)
+    finish what they hold. After either it does nothing for `cooldown_s`. The group's members are
+    the possible replicas.
     """
 
     group: str
