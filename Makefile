@@ -12,7 +12,7 @@ SECONDS_LIMIT := 1200
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-report: $(STATE)/workbench.done $(STATE)/servers.done ## capacity report of SCENARIO on the live stack
+report: $(STATE)/workbench.done $(STATE)/servers.done $(STATE)/kernel.done ## capacity report of SCENARIO on the live stack
 	@$(BIN)/headroom report $(SCENARIO) $(REPORT_FLAGS)
 
 up: $(STATE)/workbench.done $(STATE)/servers.done ## start the local stack of SCENARIO on port 8080
@@ -24,7 +24,7 @@ down: ## stop it
 lab: $(STATE)/workbench.done $(STATE)/servers.done ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks
 
-test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done ## all tests, live stack included
+test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow"
 
 test-slow: $(STATE)/dev.done $(STATE)/servers.done ## the long simulations behind the claims of the docs
@@ -81,6 +81,11 @@ $(STATE)/servers.done: stack/local/install.py | $(STATE)/servers-need
 .PHONY: $(STATE)/servers-need
 $(STATE)/servers-need:
 	@test -e $(STATE)/dev.done || test -e $(STATE)/workbench.done || $(MAKE) -s $(STATE)/workbench.done
+
+$(STATE)/kernel.done: $(wildcard sim/kernel/*.py) sim/draws.py $(wildcard sim/model/*.py) | $(STATE)/servers-need
+	@echo "compiling the simulation engine"
+	@$(BIN)/python -m sim.kernel
+	@touch $@
 
 $(STATE)/chromium.done:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \

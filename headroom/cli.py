@@ -9,8 +9,10 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+import yaml
 
 from headroom import chain, steps
+from headroom.access_log import workload_from_logs
 from headroom.artefacts import Run, Verdict
 from headroom.console import figure, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
@@ -27,6 +29,9 @@ RUNS = Path("runs")
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+
+workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
+app.add_typer(workload_app, name="workload")
 
 ScenarioName = Annotated[str, typer.Argument(help="a name in scenarios/, or a path to a YAML file")]
 RunFolder = Annotated[Path, typer.Argument(help="a folder of runs/")]
@@ -279,6 +284,17 @@ def check(scenario: ScenarioName) -> None:
 def schema() -> None:
     """Print the JSON Schema of a scenario, for editors."""
     show_json(json_schema())
+
+
+@workload_app.command("from-log")
+def from_log(
+    files: Annotated[list[Path], typer.Argument(help="access logs, plain or .gz")],
+) -> None:
+    """Turn access logs (nginx, Apache, AWS ALB) into a scenario's workload section."""
+    found = workload_from_logs(
+        files, progress=lambda done, total: say(f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
+    )
+    sys.stdout.write(yaml.safe_dump(found, sort_keys=False, allow_unicode=True))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from sim.workload import Trace, open_trace
 Say = Callable[[str], None]
 ENGINE = "sim.kernel"
 CELL_REPLICATIONS = 30
-CURVE_REPLICATIONS = 5
-CURVE_POINTS = 14
-JUDGED_REQUESTS = 20_000  # behind each p95 of a curve or a search
+CURVE_REPLICATIONS = 3
+CURVE_POINTS = 10
+WARMING_REQUESTS = 60_000  # at most, before those
+JUDGED_REQUESTS = 10_000  # behind each p95 of a curve or a search
 MAX_REPLICAS = 256
-SEARCH_STEPS = 12  # each halves the range of loads: 12 leave less than 0.1 % of it
+SEARCH_STEPS = 8  # each halves the range of loads, which begins at a factor of two
 QUANTILES = {"p50_s": 0.50, "p95_s": 0.95, "p99_s": 0.99}
 
 
@@ -234,10 +235,10 @@ class _Search:
         )
 
     def warmup_s(self, load_per_s: float) -> float:
-        """One TTL of the longest-lived family, for then every key has expired once or never."""
+        """One TTL of the longest-lived family; at high loads less, for keys are soon asked for."""
         cache = self.scenario.topology.cache
         longest_s = max((p.ttl_s for p in cache.families.values()), default=0.0) if cache else 0.0
-        return max(longest_s, 2_000 / load_per_s)
+        return max(min(longest_s, WARMING_REQUESTS / load_per_s), 2_000 / load_per_s)
 
     def p95_s(
         self, load_per_s: float, scale: float = 1.0, replicas: int | None = None

@@ -127,7 +127,7 @@ def test_alternatives_of_different_lengths_are_refused():
 @pytest.mark.slow
 def test_intervals_of_queues_cover_the_truth_in_93_to_97_percent_of_1000_runs():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "bench/coverage.py"), "--json", "--runs", "1000"],
+        [sys.executable, str(ROOT / "bench/interval_coverage.py"), "--json", "--runs", "1000"],
         capture_output=True,
         text=True,
         check=True,

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals hold the truth, over many seeded runs: `python bench/coverage.py`.
+"""How often the 95 % intervals hold the truth, over many runs: `python bench/interval_coverage.py`.
 
 Each run is 20 replications of a queue that starts empty; MSER-5 judges the warm-up of the run from
 the average over its replications; the mean and the p95 of each replication go into a t interval.
