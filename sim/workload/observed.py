@@ -1,7 +1,7 @@
 """A workload section from observed requests, in bounded memory and any order of time."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Observation:
         self.clients = KeyCounts(_MOST_CLIENTS)
         self.sessions, self.gaps, self.gap_total_s = 0, 0, 0.0
         self.client_days = 0
-        self._last_seen: dict[str, tuple[float, int]] = {}
+        # Ordered, because dropping the first key of a plain dict again and again is quadratic.
+        self._last_seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._minutes: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
         self._variance, self._mean = 0.0, 0.0
 
@@ -101,7 +102,7 @@ class Observation:
             self.gap_total_s += gap_s
         self._last_seen[client] = (max(last_s, time_s), max(day, last_day))
         if len(self._last_seen) > _MOST_CLIENTS:
-            del self._last_seen[next(iter(self._last_seen))]
+            self._last_seen.popitem(last=False)
 
     def _fold_minutes(self, keep: int) -> None:
         for minute in sorted(self._minutes)[: max(0, len(self._minutes) - keep)]:

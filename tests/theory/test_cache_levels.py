@@ -18,7 +18,7 @@ ITEMS = 10_000
 
 @pytest.mark.parametrize("samples", [3, 5, 10])
 @pytest.mark.parametrize("exponent", [0.6, 0.9, 1.2])
-def test_sampled_lru_model_is_within_a_quarter_point_of_the_simulator(exponent, samples):
+def test_sampled_lru_model_is_within_a_fifth_of_a_point_of_the_simulator(exponent, samples):
     law = Zipf(ITEMS, exponent)
     keys = law.ranks(4_000_000, np.random.default_rng(1)).astype(np.int32)
     rates, members = law.classes(500)
@@ -26,7 +26,7 @@ def test_sampled_lru_model_is_within_a_quarter_point_of_the_simulator(exponent, 
         capacity = int(ITEMS * share)
         hit = sampled_lru_hits(keys, capacity, np.random.default_rng(2), samples)
         model = sampled_lru_hit_fraction(rates, capacity, samples, members)
-        assert abs(model - hit[1_500_000:].mean()) < 0.0025
+        assert abs(model - hit[1_500_000:].mean()) < 0.002
 
 
 def test_more_samples_come_closer_to_lru():
