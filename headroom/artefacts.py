@@ -236,6 +236,7 @@ class BillArtefact(Artefact):
 
 
 Status = Literal["PASS", "FAIL", "INVALID"]
+ObjectiveStatus = Literal["PASS", "FAIL", "INVALID", "UNTESTED"]  # the last: not looked at
 
 
 class ObjectiveResult(Record):
@@ -246,7 +247,7 @@ class ObjectiveResult(Record):
     measured: Estimate | None
     modelled: Estimate | None
     unit: str
-    status: Status
+    status: ObjectiveStatus
     note: str = ""
 
 

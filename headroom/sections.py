@@ -30,7 +30,7 @@ from headroom.wording import (
 )
 from sim.scenario import Scenario
 
-MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?"}
+MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?", "UNTESTED": "–"}
 
 
 class Html(str):

@@ -4,6 +4,7 @@ from headroom.artefacts import (
     BillArtefact,
     Estimate,
     ObjectiveResult,
+    ObjectiveStatus,
     Prediction,
     Status,
     Summary,
@@ -39,6 +40,7 @@ def verdict(
         *_hit_ratio(scenario, prediction, summary),
         *_concurrent_users(scenario, prediction),
         _capacity(prediction, peak),
+        _availability(scenario),
     )
     valid = sum(cell.conditions.valid for cell in summary.cells)
     statuses = {objective.status for objective in objectives}
@@ -122,7 +124,7 @@ def _latency(
         found = measured_at([c for c in summary.cells if c.load_per_s == load], "p95_s")
         if found and found[1]:
             break
-    status: Status = "INVALID"
+    status: ObjectiveStatus = "INVALID"
     note = f"no valid run at or above the peak of {peak.value:.3g} req/s"
     if found and found[1]:
         missed = found[0].value > target or (modelled is not None and modelled.value > target)
@@ -147,7 +149,7 @@ def _errors(scenario: Scenario, summary: Summary) -> ObjectiveResult:
     requests = sum(cell.requests for cell in valid)
     failed = round(sum(cell.metrics["error_fraction"].value * cell.requests for cell in valid))
     measured = wilson(failed, requests) if requests else None
-    status: Status = "INVALID"
+    status: ObjectiveStatus = "INVALID"
     note = "no valid run"
     if measured is not None:
         status = "PASS" if measured.value <= target else "FAIL"
@@ -178,7 +180,7 @@ def _hit_ratio(
         if found and found[1]:
             errors.append(abs(cell.metrics["hit_ratio.all"].value - found[0].value))
     if not errors:
-        status: Status = "INVALID"
+        status: ObjectiveStatus = "INVALID"
         note = "no valid run to check the cache model against"
     else:
         status = "PASS" if modelled.value >= target else "FAIL"
@@ -245,6 +247,22 @@ def _capacity(prediction: Prediction, peak: Estimate) -> ObjectiveResult:
                 if peak.low < peak.high
                 else ""
             )
+        ),
+    )
+
+
+def _availability(scenario: Scenario) -> ObjectiveResult:
+    target = scenario.objectives.availability_fraction
+    return ObjectiveResult(
+        name="availability",
+        target=f"≥ {target * 100:.4g} %",
+        measured=None,
+        modelled=None,
+        unit="fraction",
+        status="UNTESTED",
+        note=(
+            f"allows {(1 - target) * 30 * 24 * 60:.0f} minutes a month; neither measured in a run "
+            "of minutes nor modelled yet"
         ),
     )
 
