@@ -42,6 +42,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of 
 def main() -> NoReturn:
     """Run the CLI; every expected failure is one line and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background job starts with it ignored
     try:
         app(standalone_mode=False)
     except typer.Exit as end:  # pragma: no cover - click turns it into a return value
