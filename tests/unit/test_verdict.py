@@ -85,8 +85,10 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     )
 
 
-def statuses(found: Verdict) -> dict[str, Status]:
-    return {each.name: each.status for each in found.objectives}
+def statuses(found: Verdict) -> dict[str, str]:
+    """The objectives that a run tests."""
+    tested = [each for each in found.objectives if each.status != "UNTESTED"]
+    return {each.name: each.status for each in tested}
 
 
 def test_a_run_passes_when_every_objective_holds(evidence: Evidence) -> None:
@@ -94,6 +96,12 @@ def test_a_run_passes_when_every_objective_holds(evidence: Evidence) -> None:
     assert found.status == "PASS"
     assert statuses(found) == {LATENCY: "PASS", ERRORS: "PASS", CAPACITY: "PASS"}
     assert "missed" not in found.sentence
+
+
+def test_an_availability_that_no_run_tests_is_said_to_be_untested(evidence: Evidence) -> None:
+    found = evidence.objective("availability")
+    assert (found.status, found.measured, found.modelled) == ("UNTESTED", None, None)
+    assert evidence.verdict().status == "PASS"
 
 
 def test_a_slow_measurement_fails_and_the_sentence_names_it(evidence: Evidence) -> None:
