@@ -295,7 +295,9 @@ def from_log(
     found = workload_from_logs(
         files, progress=lambda done, total: say(f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
     )
-    sys.stdout.write(yaml.safe_dump(found, sort_keys=False, allow_unicode=True))
+    progress.print(yaml.safe_dump({"evidence": found["evidence"]}, sort_keys=False), markup=False)
+    section = {"workload": found["workload"]}
+    sys.stdout.write(yaml.safe_dump(section, sort_keys=False, allow_unicode=True))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,12 @@ def statuses(found: Verdict) -> dict[str, str]:
 def test_a_run_passes_when_every_objective_holds(evidence: Evidence) -> None:
     found = evidence.verdict()
     assert found.status == "PASS"
-    assert statuses(found) == {LATENCY: "PASS", ERRORS: "PASS", CAPACITY: "PASS"}
+    assert statuses(found) == {
+        LATENCY: "PASS",
+        ERRORS: "PASS",
+        CAPACITY: "PASS",
+        AVAILABILITY: "UNTESTED",
+    }
     assert "missed" not in found.sentence
 
 
@@ -107,7 +112,12 @@ def test_an_availability_that_no_run_tests_is_said_to_be_untested(evidence: Evid
 def test_a_slow_measurement_fails_and_the_sentence_names_it(evidence: Evidence) -> None:
     found = evidence.with_metric("p95_s", 0.6).verdict()
     assert found.status == "FAIL"
-    assert statuses(found) == {LATENCY: "FAIL", ERRORS: "PASS", CAPACITY: "PASS"}
+    assert statuses(found) == {
+        LATENCY: "FAIL",
+        ERRORS: "PASS",
+        CAPACITY: "PASS",
+        AVAILABILITY: "UNTESTED",
+    }
     assert found.sentence.endswith(f"missed: {LATENCY}")
 
 
