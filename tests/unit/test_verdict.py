@@ -21,6 +21,7 @@ from headroom.verdict import peak_estimate, verdict
 from sim.scenario import Interval, Objectives, Scenario
 
 LATENCY, ERRORS, CAPACITY = "p95 latency at the peak", "errors", "load at the p95 objective"
+AVAILABILITY = "availability"
 
 
 @dataclass(frozen=True)
