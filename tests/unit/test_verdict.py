@@ -21,7 +21,6 @@ from headroom.verdict import peak_estimate, verdict
 from sim.scenario import Interval, Objectives, Scenario
 
 LATENCY, ERRORS, CAPACITY = "p95 latency at the peak", "errors", "load at the p95 objective"
-AVAILABILITY = "availability"
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,6 @@ def test_a_run_passes_when_every_objective_holds(evidence: Evidence) -> None:
         LATENCY: "PASS",
         ERRORS: "PASS",
         CAPACITY: "PASS",
-        AVAILABILITY: "UNTESTED",
     }
     assert "missed" not in found.sentence
 
@@ -117,7 +115,6 @@ def test_a_slow_measurement_fails_and_the_sentence_names_it(evidence: Evidence) 
         LATENCY: "FAIL",
         ERRORS: "PASS",
         CAPACITY: "PASS",
-        AVAILABILITY: "UNTESTED",
     }
     assert found.sentence.endswith(f"missed: {LATENCY}")
 
