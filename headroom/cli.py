@@ -44,7 +44,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background job starts with it ignored
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer returns 130 for Ctrl-C instead of raising it
     except typer.Exit as end:  # pragma: no cover - click turns it into a return value
         sys.exit(end.exit_code)
     except InvalidScenario as error:
@@ -67,7 +67,7 @@ def main() -> NoReturn:
             raise
         show_usage()
         sys.exit(BAD_INPUT)
-    sys.exit(_exit_code)
+    sys.exit(code or _exit_code)
 
 
 _exit_code = 0
@@ -225,6 +225,7 @@ def seed(
 
 
 def _on_a_run(step: Callable[[Run], object], folder: Path, as_json: bool) -> None:
+    output.stderr = as_json  # JSON alone on stdout; the step's table goes beside it
     found = step(Run.open(folder))
     if as_json:
         show_json(found)  # type: ignore[arg-type] # every step returns an artefact or plain rows
@@ -263,6 +264,7 @@ def compare(run: RunFolder, as_json: AsJson = False) -> None:
 @app.command()
 def price(scenario: ScenarioName = "million-users", as_json: AsJson = False) -> None:
     """Price the scenario's topology from its price book."""
+    output.stderr = as_json  # JSON alone on stdout; the step's table goes beside it
     found = steps.priced_scenario(scenario_at(scenario))
     if as_json:
         show_json(found)
