@@ -14,7 +14,7 @@ import yaml
 from headroom import chain, steps
 from headroom.access_log import workload_from_logs
 from headroom.artefacts import Run, Verdict
-from headroom.console import figure, output, progress, say, show, show_json
+from headroom.console import figure, interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.live import seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
@@ -41,6 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of 
 
 def main() -> NoReturn:
     """Run the CLI; every expected failure is one line and an exit code."""
+    sys.unraisablehook = _unraisable
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background job starts with it ignored
     try:
@@ -78,7 +79,14 @@ def _end(code: int) -> None:
     _exit_code = code
 
 
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Say nothing of a Ctrl-C that landed in a callback: it is remembered, see `Interrupt`."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    interrupt.remember()
     raise KeyboardInterrupt
 
 
@@ -109,6 +117,7 @@ def report(
     try:
         path = chain.report(this, say)
     except KeyboardInterrupt:
+        interrupt.forget()
         say(f"interrupted; go on with: headroom report --run {this.folder}")
         raise
     found = this.read(Verdict)

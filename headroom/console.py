@@ -16,8 +16,38 @@ progress = Console(stderr=True, highlight=False)
 output = Console(highlight=False, soft_wrap=True)
 
 
+class Interrupt:
+    """A Ctrl-C that must not get lost.
+
+    Python drops a KeyboardInterrupt that lands in a callback of compiled code or in a finaliser
+    ("Exception ignored in …"). The signal is therefore remembered, and the next line of progress
+    raises it again.
+    """
+
+    def __init__(self) -> None:
+        self._pending = False
+
+    def remember(self) -> None:
+        """Called by the signal handler."""
+        self._pending = True
+
+    def forget(self) -> None:
+        """Called by whoever caught the KeyboardInterrupt."""
+        self._pending = False
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when one got lost."""
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+
+interrupt = Interrupt()
+
+
 def say(line: str) -> None:
-    """One line of progress, with the time since the start."""
+    """One line of progress, with the time since the start; a Ctrl-C that got lost ends here."""
+    interrupt.check()
     stamp = f"[dim]{time.monotonic() - _BEGAN:6.1f} s[/]  "
     progress.print(stamp + escape(line), soft_wrap=True)
 
