@@ -22,7 +22,8 @@ down: ## stop it
 	@test ! -x $(BIN)/headroom || $(BIN)/headroom down
 
 lab: $(STATE)/workbench.done $(STATE)/servers.done ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks \
+	  $$(test "$$(id -u)" != 0 || echo --allow-root)
 
 test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow"
