@@ -62,7 +62,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         progress.print("interrupted; what was done so far is kept", markup=False)
         sys.exit(INTERRUPTED)
-    except Exception as error:
+    except Exception as error:  # a usage error of the command line shows itself; all else is a bug
         show_usage = getattr(error, "show", None)
         if show_usage is None:
             raise
