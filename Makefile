@@ -69,10 +69,17 @@ $(VENV)/bin/pip:
 
 $(STATE)/%.done: requirements/%.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "installing the packages of $< (a minute or two the first time)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $< \
-	  || { echo "The packages could not be installed: is there a network, and room on the disk?"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r $< 2>$(STATE)/pip.log || { $(PIP_FAULT); exit 1; }
+	@$(PIP) --no-deps --no-build-isolation -e . 2>$(STATE)/pip.log || { $(PIP_FAULT); exit 1; }
 	@touch $@
+
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# One line that says what to do; pip's own words are in its log, which a full disk cuts short.
+PIP_FAULT = case "$$(cat $(STATE)/pip.log; df -Pk $(STATE) | awk 'NR == 2 && $$4 < 100000 {print "No space left"}')" in \
+	  *"No space left"*) echo "The disk is full: free 3 GB for $(STATE) and run make again.";; \
+	  *"connection broken"*|*"timed out"*|*"No matching distribution"*) \
+	    echo "No package index answers: check network and proxy, and run make again ($(STATE)/pip.log).";; \
+	  *) echo "The packages could not be installed: see $(STATE)/pip.log.";; esac
 
 $(STATE)/servers.done: stack/local/install.py | $(STATE)/servers-need
 	@$(BIN)/python -m stack.local.install
