@@ -45,9 +45,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background job starts with it ignored
     try:
-        code = app(standalone_mode=False)  # typer returns 130 for Ctrl-C instead of raising it
-    except typer.Exit as end:  # pragma: no cover - click turns it into a return value
-        sys.exit(end.exit_code)
+        code = app(standalone_mode=False)  # an exit's code comes back as a value, 130 for Ctrl-C
     except InvalidScenario as error:
         for problem in error.problems:
             where = f"{error.source}: " if error.source else ""

@@ -282,6 +282,9 @@ class Interval(Part):
         return self
 
 
+FEWEST_REQUESTS = 20  # of which a 95 % quantile can be read
+
+
 class Experiment(Part):
     """How the live stack is measured."""
 
@@ -290,6 +293,17 @@ class Experiment(Part):
     warmup_s: Annotated[float, Field(ge=0, le=600)] = 5.0
     repeats: Annotated[int, Field(ge=1, le=20)] = 2
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+
+    @model_validator(mode="after")
+    def _every_cell_has_requests(self) -> Self:
+        lowest = min(self.loads_per_s)
+        if lowest * self.cell_s < FEWEST_REQUESTS:
+            allowed = (
+                f"loads of at least {FEWEST_REQUESTS / self.cell_s:g} requests/s: a cell of "
+                f"{self.cell_s:g} s needs {FEWEST_REQUESTS} requests to be judged"
+            )
+            raise FieldError(("loads_per_s",), lowest, allowed)
+        return self
 
 
 class Scenario(Part):

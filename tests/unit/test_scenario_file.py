@@ -132,6 +132,12 @@ def test_not_a_number_is_refused_and_shown() -> None:
     assert problem.allowed == "a finite number"
 
 
+def test_a_load_too_low_for_its_cell_to_have_requests_is_refused() -> None:
+    problem = the_problem(LAPTOP.replace("[10, 20, 40, 80]", "[1, 20, 40, 80]"))
+    assert (problem.path, problem.value) == ("experiment.loads_per_s", 1)
+    assert "loads of at least 2.5 requests/s" in problem.allowed
+
+
 def test_a_mix_that_does_not_sum_to_one_is_refused_with_its_sum() -> None:
     problem = the_problem(LAPTOP.replace("list: 0.35", "list: 0.30"))
     assert (problem.path, problem.line) == ("workload.mix", line_of(LAPTOP, "  mix:"))
@@ -219,7 +225,7 @@ def test_the_scenarios_at_hand_survive_being_written_and_read(path: Path) -> Non
     rate=st.floats(1e-6, 1e6),
     ttl_s=st.floats(1e-3, 1e6),
     question=st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=40),
-    loads=st.lists(st.floats(0.1, 1e4), min_size=4, max_size=6),
+    loads=st.lists(st.floats(2.5, 1e4), min_size=4, max_size=6),  # 8 s of it: 20 requests
 )
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_any_scenario_survives_being_written_and_read(
