@@ -9,6 +9,7 @@ import sys
 import uuid
 from contextlib import asynccontextmanager
 
+import pytest
 from elasticsearch import ApiError
 
 from stack.infra.catalogue import Catalogue, product_id
@@ -81,6 +82,11 @@ def titles(*products):
     return {str(product["_id"]): product["title"] for product in products}
 
 
+@pytest.mark.feature(
+    "4 search: the index follows the change stream",
+    endpoint="–",
+    module="stack/worker/indexer.py",
+)
 def test_the_index_follows_inserts_updates_and_deletes(live_stack):
     async def scenario():
         async with room(live_stack.info) as (database, search, name):

@@ -37,6 +37,11 @@ def test_nginx_works_in_a_process_of_its_own_that_is_counted_too(live_stack: Run
     assert [psutil.Process(pid).name() for pid in workers] == ["nginx"]
 
 
+@pytest.mark.feature(
+    "1 balancing: requests are spread over all replicas",
+    endpoint="GET /readyz",
+    module="stack/infra/nginx.conf",
+)
 def test_the_load_balancer_reaches_every_replica_and_every_replica_its_servers(
     live_stack: RunningStack,
 ) -> None:
@@ -69,6 +74,11 @@ def test_every_listening_port_belongs_to_a_part_or_to_elasticsearch_transport(
     assert len(set(Footprint.of(live_stack.info).ports) - known) == 1
 
 
+@pytest.mark.feature(
+    "2 database: one primary, two secondaries, elections",
+    endpoint="–",
+    module="stack/local/readiness.py",
+)
 def test_the_replica_set_has_one_primary_and_the_specified_election_timeout(
     live_stack: RunningStack,
 ) -> None:
@@ -80,6 +90,11 @@ def test_the_replica_set_has_one_primary_and_the_specified_election_timeout(
     assert settings["heartbeatIntervalMillis"] == 1_000
 
 
+@pytest.mark.feature(
+    "3 cache: bounded memory, least recently used keys go first",
+    endpoint="–",
+    module="stack/local/parts.py",
+)
 def test_redis_has_the_specified_memory_and_evicts_the_least_recently_used(
     live_stack: RunningStack,
 ) -> None:
@@ -102,6 +117,11 @@ def test_a_request_keeps_its_id_through_the_stack_unless_it_could_forge_a_log_li
     assert (answer.headers["x-request-id"] == sent) == kept
 
 
+@pytest.mark.feature(
+    "8 observability: access log in JSON with the request id",
+    endpoint="–",
+    module="stack/infra/nginx.conf",
+)
 def test_the_access_log_is_json_with_the_request_id_and_the_replica(
     live_stack: RunningStack,
 ) -> None:
@@ -118,11 +138,21 @@ def test_the_access_log_is_json_with_the_request_id_and_the_replica(
     assert entry["request_s"] >= float(entry["upstream_s"]) - 0.002  # both rounded to milliseconds
 
 
+@pytest.mark.feature(
+    "1 balancing: the load balancer has a health check of its own",
+    endpoint="GET /lb-health",
+    module="stack/infra/nginx.conf",
+)
 def test_the_load_balancer_answers_for_itself(live_stack: RunningStack) -> None:
     answer = httpx.get(f"{live_stack.info.base_url}/lb-health")
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
+@pytest.mark.feature(
+    "7 limits: body size at the gateway",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/infra/nginx.conf",
+)
 def test_a_body_larger_than_the_limit_is_refused_before_it_reaches_a_replica(
     live_stack: RunningStack,
 ) -> None:

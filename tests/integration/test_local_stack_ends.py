@@ -165,6 +165,11 @@ def test_a_dead_mongod_is_reported_with_its_last_lines_and_the_rest_still_stops(
         assert process.wait(30) == 0
 
 
+@pytest.mark.feature(
+    "1 balancing: a dead replica costs no repeatable request",
+    endpoint="–",
+    module="stack/infra/nginx.conf",
+)
 def test_a_dead_replica_costs_no_request_that_may_be_repeated(tmp_path: Path) -> None:
     spec = SMALL.model_copy(update={"api_replicas": 2})
     with start(spec, tmp_path / "s") as running, httpx.Client() as client:

@@ -50,6 +50,11 @@ def change(api, as_user, number, **fields):
     return answer.json()
 
 
+@pytest.mark.feature(
+    "10 api: v1 with offset pages, v2 with `{products, nextCursor, hasMore}`",
+    endpoint="GET /api/v1/products, GET /api/v2/products",
+    module="stack/service/products/endpoints.py",
+)
 def test_offset_and_cursor_pages_show_the_same_products(api, live_stack, catalogue):
     codec = CursorCodec(live_stack.info.jwt_secret)
     for key in (0, 1, 7):
@@ -68,6 +73,11 @@ def test_offset_and_cursor_pages_show_the_same_products(api, live_stack, catalog
         assert len(first.products) == catalogue.page_size
 
 
+@pytest.mark.feature(
+    "9 indexes: cursor pages by `_id`",
+    endpoint="GET /api/v2/products",
+    module="stack/service/products/cursor.py",
+)
 def test_following_the_cursor_visits_every_product_of_a_category_once(api, catalogue):
     seen, cursor = [], None
     while True:
@@ -84,6 +94,11 @@ def test_following_the_cursor_visits_every_product_of_a_category_once(api, catal
     assert cursor is None
 
 
+@pytest.mark.feature(
+    "3 cache: product listings",
+    endpoint="GET /api/v1/products",
+    module="stack/service/cache.py",
+)
 def test_a_list_is_answered_from_the_cache_the_second_time_by_either_replica(api):
     params = {"category": category_slug(1), "limit": 7}
     answers = [api.get("/api/v1/products", params=params) for _ in range(5)]
@@ -92,6 +107,11 @@ def test_a_list_is_answered_from_the_cache_the_second_time_by_either_replica(api
     assert len({answer.content for answer in answers}) == 1
 
 
+@pytest.mark.feature(
+    "3 cache: an update clears related keys",
+    endpoint="PATCH /api/v1/products/{product}",
+    module="stack/service/cache.py",
+)
 def test_an_update_clears_the_lists_that_show_the_product_and_no_other(api, as_user):
     lists = [{"category": category_slug(0)}, {}, {"category": category_slug(4)}]
     for params in lists:
@@ -119,6 +139,11 @@ def test_a_changed_title_can_be_searched_and_old_results_are_void(api, as_user):
     assert found["engine"] == "elasticsearch"
 
 
+@pytest.mark.feature(
+    "4 search: typing errors, facets",
+    endpoint="GET /api/v1/search",
+    module="stack/service/search/query.py",
+)
 def test_a_typing_error_is_forgiven_and_facets_count_the_results(api):
     right = SearchPage.model_validate_json(
         api.get("/api/v1/search", params={"q": "headphones"}).content
@@ -154,6 +179,11 @@ def test_a_user_sees_an_own_favourite_at_once_and_others_do_not(api, as_user):
     assert api.get(FAVOURITES, headers=mine).json() == before
 
 
+@pytest.mark.feature(
+    "6 auth: registration and login",
+    endpoint="POST /api/v1/auth/register, POST /api/v1/auth/login",
+    module="stack/service/auth/service.py",
+)
 def test_registration_login_and_a_favourite_work_together(api):
     account = {"email": f"{uuid.uuid4().hex}@example.com", "password": "a long enough one"}
     assert api.post("/api/v1/auth/register", json=account | {"name": "New"}).status_code == 201
@@ -201,6 +231,11 @@ def test_what_cannot_be_served_is_a_problem_document(api, method, path, body, st
     assert answer.json()["status"] == status
 
 
+@pytest.mark.feature(
+    "6 auth: roles",
+    endpoint="PATCH /api/v1/products/{product}",
+    module="stack/service/auth/tokens.py",
+)
 def test_only_administrators_change_products_and_only_known_fields(api, as_user):
     path = f"/api/v1/products/{product_id(1)}"
     shopper, admin = as_user(user_id(1)), as_user(admin_id(), "admin")
@@ -209,6 +244,11 @@ def test_only_administrators_change_products_and_only_known_fields(api, as_user)
         assert api.patch(path, json=body, headers=admin).status_code == 422
 
 
+@pytest.mark.feature(
+    "8 observability: the seven metrics",
+    endpoint="GET /metrics",
+    module="stack/service/metrics.py",
+)
 def test_readiness_names_every_dependency_and_metrics_the_seven_of_the_design(api, live_stack):
     ready = api.get("/readyz").json()
     assert ready["status"] == "ready"
@@ -269,6 +309,11 @@ def test_a_read_that_began_before_a_change_is_never_served_after_it(live_stack):
     assert with_cache(live_stack, scenario) == (b"new", b"new")
 
 
+@pytest.mark.feature(
+    "3 cache: requests that miss together read once",
+    endpoint="GET /api/v1/products",
+    module="stack/service/cache.py",
+)
 def test_requests_that_miss_together_read_once(live_stack):
     key, reads = f"test:{uuid.uuid4()}", []
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from stack.infra.catalogue import admin_id, category_slug, product_id
 from stack.service.auth.tokens import mint_access_token
@@ -80,6 +81,11 @@ async def replica(info):
     await search.stop()
 
 
+@pytest.mark.feature(
+    "3 cache: Redis down is slower, never wrong, never an error",
+    endpoint="–",
+    module="stack/service/cache.py",
+)
 def test_without_redis_answers_are_uncached_right_and_never_an_error(live_stack):
     async def scenario():
         async with replica(live_stack.info) as (api, redis, _):
@@ -115,6 +121,11 @@ def test_without_redis_answers_are_uncached_right_and_never_an_error(live_stack)
     asyncio.run(scenario())
 
 
+@pytest.mark.feature(
+    "4 search: without Elasticsearch MongoDB answers, marked degraded",
+    endpoint="GET /api/v1/search",
+    module="stack/service/search/service.py",
+)
 def test_without_elasticsearch_mongodb_answers_and_the_answer_is_marked_and_not_kept(live_stack):
     async def scenario():
         async with replica(live_stack.info) as (api, _, search):
