@@ -33,6 +33,15 @@ def stack_spec(scenario: Scenario, *, name: str | None = None, http_port: int = 
         environment["HEADROOM_CACHE_CLEARED_BY_UPDATE"] = json.dumps(
             [f.value for f, policy in families.items() if policy.cleared_by_product_update]
         )
+        environment["HEADROOM_CACHE_TTL_JITTER_FRACTION"] = json.dumps(
+            {f.value: policy.ttl_jitter_fraction for f, policy in families.items()}
+        )
+        environment["HEADROOM_CACHE_EARLY_RECOMPUTE_BETA"] = json.dumps(
+            {f.value: policy.early_recompute_beta for f, policy in families.items()}
+        )
+        environment["HEADROOM_CACHE_SHARED_FLIGHTS"] = json.dumps(
+            [f.value for f, policy in families.items() if policy.single_flight == "replicas"]
+        )
     return StackSpec(
         name=name or scenario.name,
         api_replicas=topology.api.replicas,

@@ -188,6 +188,12 @@ class CachePolicy(Part):
 
     ttl_s: Positive
     cleared_by_product_update: bool = True
+    # Against stampedes. An entry lives between (1 - ttl_jitter_fraction) · ttl_s and ttl_s; beta is
+    # the eagerness to read it anew before its end (0: never, 1: the optimum of XFetch); with
+    # `replicas`, one replica reads a missing entry and the others wait for it.
+    ttl_jitter_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    early_recompute_beta: Annotated[float, Field(ge=0, le=100)] = 0.0
+    single_flight: Literal["replica", "replicas"] = "replica"
 
 
 class Cache(Part):

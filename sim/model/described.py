@@ -231,6 +231,7 @@ def _parts(
 
 
 def _families(scenario: Scenario, used: set[str]) -> tuple[CacheFamily, ...]:
+    """The cached families; `ttl_jitter_fraction` and `early_recompute_beta` are left out."""
     cache, catalogue = scenario.topology.cache, scenario.workload.catalogue
     if cache is None:
         return ()
@@ -247,7 +248,8 @@ def _families(scenario: Scenario, used: set[str]) -> tuple[CacheFamily, ...]:
             keys[family][1],  # type: ignore[arg-type]
             keys[family][2],
             coalesce=True,
-            flights_per="api" if "api" in used else None,
+            # None: one flight at a time over all replicas
+            flights_per="api" if "api" in used and policy.single_flight == "replica" else None,
         )
         for family, policy in cache.families.items()
     )

@@ -22,6 +22,9 @@ KNOWN = frozenset(
         "REPLICA",
         "CACHE_TTL_S",
         "CACHE_CLEARED_BY_UPDATE",
+        "CACHE_TTL_JITTER_FRACTION",
+        "CACHE_EARLY_RECOMPUTE_BETA",
+        "CACHE_SHARED_FLIGHTS",
         "READ_FROM_SECONDARIES",
         "CATALOGUE",
     }

@@ -3,36 +3,54 @@
 Every entry names the generations it was read under, one for each thing it depends on: a category's
 listing, a user's favourites, all searches. A generation is a random token in Redis, and clearing
 means deleting the token. An entry counts only while its tokens are still the ones in Redis: a slow
-read that began before a change may store its result after it, and that result is never served.
+read that began before a change is not stored after it, and were it, it would not be served.
 Tokens never come back, so one lost by eviction or a restart makes misses, not wrong answers.
 
 A look-up is one MGET of tokens and entry. Entries are ready-made response bodies.
+
+Against stampedes: requests of one replica that miss together wait for one read; replicas agree by
+a lease in Redis on who reads, and the others wait a bounded time for the entry; an entry near its
+end is read anew by one winner while it is still served; and lives are drawn a little apart, so that
+what was filled together does not end together. The last three are switches of each family.
 """
 
 import asyncio
+import contextlib
+import contextvars
 import logging
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stack.infra.cache_keys import ENTRY_PREFIX, generation_key
 from stack.infra.operations import Family
-from stack.service.breaker import Breaker
+from stack.service.entries import (
+    CacheUnavailable,
+    EntryStore,
+    Place,
+    Times,
+    body_of,
+    is_due_early,
+    milliseconds,
+    new_token,
+    youngest_token_s,
+)
 from stack.service.metrics import Metrics
 from stack.service.trace import current_trace
 
-TOKEN_BYTES = 16
 # A reader of secondaries may lag this much behind a change without the cache keeping the old value.
 REPLICATION_ALLOWANCE_S = 2.0
 # A token outlives every entry stored under it, with room for a slow read.
 TOKEN_MARGIN_S = 60.0
 RETRY_CLEARING_S = 0.25
+# How long to wait for another replica's read, and how often to look: then we read ourselves.
+PATIENCE_S = 1.0
+PAUSES_S = (0.003, 0.005, 0.01, 0.02, 0.04)
+NOBODY = b""
 
 # What is stored on a miss; `changed_lately` asks for a read from the primary.
 Fill = Callable[[bool], Awaitable[bytes]]
@@ -43,21 +61,32 @@ class Uncached(bytes):
     """A body that answers those who wait for it but must not be stored (a degraded answer)."""
 
 
-class CacheUnavailable(Exception):
-    """Redis cannot be asked at the moment."""
+@dataclass(frozen=True, slots=True)
+class FamilyPolicy:
+    """How one key family is kept.
+
+    `ttl_jitter_fraction`: each entry lives for a random time between (1 - this) · ttl and ttl.
+    `early_recompute_beta`: eagerness to read an entry anew before it ends; 0 is never, 1 the best.
+    `is_shared_flight`: whether replicas wait for each other's reads.
+    """
+
+    ttl_s: float
+    ttl_jitter_fraction: float = 0.0
+    early_recompute_beta: float = 0.0
+    is_shared_flight: bool = False
 
 
 class Cache:
     """The three key families of the service."""
 
     def __init__(
-        self, redis: Redis | None, ttl_s: Mapping[Family, float], metrics: Metrics
+        self, redis: Redis | None, policies: Mapping[Family, FamilyPolicy], metrics: Metrics
     ) -> None:
-        self._redis = redis
-        self._ttl_s = ttl_s
+        self._store = EntryStore(redis) if redis is not None else None
+        self._policies = policies
         self._metrics = metrics
-        self._breaker = Breaker(failures=3, pause_s=0.5)
         self._flights: dict[tuple[str, bytes], asyncio.Task[bytes]] = {}
+        self._early: dict[tuple[str, bytes], asyncio.Task[None]] = {}
         self._uncleared: set[str] = set()
         self._clearing: asyncio.Task[None] | None = None
 
@@ -68,34 +97,35 @@ class Cache:
 
         `depends_on` names the generations whose clearing makes the entry void.
         """
-        ttl_s = self._ttl_s.get(family)
-        if self._redis is None or ttl_s is None:
+        policy = self._policies.get(family)
+        if self._store is None or policy is None:
             return await fill(False)
         trace = current_trace()
-        entry, depends_on = (
-            f"{ENTRY_PREFIX}{family}:{entry}",
-            tuple(map(generation_key, depends_on)),
-        )
+        place = Place(f"{ENTRY_PREFIX}{family}:{entry}", tuple(map(generation_key, depends_on)))
         try:
             with trace.timed("cache"):
-                stamp, body = await self._read(self._redis, entry, depends_on, ttl_s)
+                stamp, stored = await self._read(self._store, place, policy)
         except CacheUnavailable:
             # Nobody may join a read that began before they came: without tokens we cannot tell
             # whether a change lies between, so every request reads for itself.
             self._metrics.cache_asked(family, "unavailable")
             return await fill(True)
-        if body is not None:
+        if stored is not None:
             trace.outcome = "hit"
             self._metrics.cache_asked(family, "hit")
-            return body
+            beta = policy.early_recompute_beta
+            if beta and is_due_early(stored, stamp, beta):
+                self._recompute(_Reading(self._store, family, policy, place, stamp, fill))
+            return body_of(stored, stamp)
         trace.outcome = "miss"
-        flight = self._flights.get((entry, stamp))
+        flight = self._flights.get((place.entry, stamp))
         trace.coalesced = flight is not None
         self._metrics.cache_asked(family, "coalesced" if trace.coalesced else "miss")
         if flight is None:
-            flight = asyncio.create_task(self._fill(entry, depends_on, stamp, ttl_s, fill))
-            self._flights[entry, stamp] = flight
-            flight.add_done_callback(lambda done: self._landed(entry, stamp, done))
+            reading = _Reading(self._store, family, policy, place, stamp, fill)
+            flight = asyncio.create_task(self._fly(reading))
+            self._flights[place.entry, stamp] = flight
+            flight.add_done_callback(lambda done: self._landed(place.entry, stamp, done))
         # Shielded, so that a client that goes away does not cancel what others wait for.
         return await asyncio.shield(flight)
 
@@ -105,114 +135,138 @@ class Cache:
         If Redis does not answer, the write still stands: the clearing is repeated until it
         succeeds, and until then this replica serves nothing from the cache.
         """
-        if self._redis is None or not generations:
+        if self._store is None or not generations:
             return
         tokens = [generation_key(name) for name in generations]
         with current_trace().timed("cache"):
             try:
                 if self._uncleared:
                     raise CacheUnavailable
-                await self._call(self._redis.delete(*tokens))
+                await self._store.delete(tokens)
             except CacheUnavailable:
                 self._uncleared.update(tokens)
                 if self._clearing is None or self._clearing.done():
-                    self._clearing = asyncio.create_task(self._clear_later(self._redis))
+                    self._clearing = asyncio.create_task(self._clear_later(self._store))
 
     async def close(self) -> None:
         """Stop the background work."""
-        tasks = [*self._flights.values(), *([self._clearing] if self._clearing else [])]
+        tasks: list[asyncio.Task[Any]] = [*self._flights.values(), *self._early.values()]
+        tasks += [self._clearing] if self._clearing else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._store is not None:
+            await self._store.close()
 
     async def _read(
-        self, redis: Redis, entry: str, depends_on: tuple[str, ...], ttl_s: float
+        self, store: EntryStore, place: Place, policy: FamilyPolicy
     ) -> tuple[bytes, bytes | None]:
-        """The stamp that is valid now, and the stored body if it was stored under this stamp."""
-        if self._breaker.is_open or self._uncleared:
+        """The stamp that is valid now, and the entry if it was stored under this stamp."""
+        if store.is_left_alone or self._uncleared:
             raise CacheUnavailable
-        *tokens, stored = await self._call(redis.mget([*depends_on, entry]))
-        if None in tokens:
-            tokens = await self._new_tokens(redis, depends_on, ttl_s)
-            return b"".join(tokens), None
-        stamp = b"".join(tokens)
-        if stored is not None and stored.startswith(stamp):
-            return stamp, stored[len(stamp) :]
-        return stamp, None
+        *tokens, stored = await store.look_up(place)
+        known = [token for token in tokens if token is not None]
+        if len(known) < len(tokens):
+            lifetime_ms = milliseconds(policy.ttl_s + TOKEN_MARGIN_S)
+            return b"".join(await store.new_tokens(place.tokens, lifetime_ms)), None
+        stamp = b"".join(known)
+        return stamp, stored if stored is not None and stored.startswith(stamp) else None
 
-    async def _new_tokens(
-        self, redis: Redis, depends_on: Iterable[str], ttl_s: float
-    ) -> list[bytes]:
-        names = list(depends_on)
-        fresh = [_token() for _ in names]
-        pipeline = redis.pipeline(transaction=False)
-        for name, token in zip(names, fresh, strict=True):
-            pipeline.set(name, token, nx=True, get=True, px=_milliseconds(ttl_s + TOKEN_MARGIN_S))
-        found = await self._call(pipeline.execute())
-        return [old or token for old, token in zip(found, fresh, strict=True)]
+    async def _fly(self, reading: "_Reading") -> bytes:
+        """The body: read here, or by another replica that was first."""
+        if not reading.policy.is_shared_flight:
+            return await self._read_and_store(reading, NOBODY, "read")
+        owner, began_s, tries = new_token(), monotonic(), 0
+        try:
+            while monotonic() - began_s < PATIENCE_S:
+                claimed = await reading.store.claim(reading.place, reading.stamp, owner)
+                if isinstance(claimed, bytes):
+                    self._metrics.cache_filled(reading.family, "waited")
+                    return claimed
+                if claimed:
+                    return await self._read_and_store(reading, owner, "read")
+                await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+                tries += 1
+        except CacheUnavailable:
+            pass
+        return await self._read_and_store(reading, NOBODY, "gave_up")
 
-    async def _fill(
-        self, entry: str, depends_on: tuple[str, ...], stamp: bytes, ttl_s: float, fill: Fill
-    ) -> bytes:
-        body = await fill(_changed_lately(stamp))
-        if isinstance(body, Uncached):
-            return body
-        assert self._redis is not None
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(entry, stamp + body, px=_milliseconds(ttl_s))
-        for name in depends_on:
-            pipeline.pexpire(name, _milliseconds(ttl_s + TOKEN_MARGIN_S))
-        with current_trace().timed("cache"):
-            try:
-                await self._call(pipeline.execute())
-            except CacheUnavailable:
-                log.debug("an entry could not be stored", extra={"entry": entry})
+    async def _read_and_store(self, reading: "_Reading", owner: bytes, how: str) -> bytes:
+        began_s = monotonic()
+        is_stored = False
+        try:
+            body = await reading.fill(youngest_token_s(reading.stamp) < REPLICATION_ALLOWANCE_S)
+            self._metrics.cache_filled(reading.family, how)
+            if not isinstance(body, Uncached):
+                with current_trace().timed("cache"):
+                    await self._keep(reading, body, monotonic() - began_s, owner)
+                is_stored = True
+        finally:
+            if owner and not is_stored:
+                with contextlib.suppress(CacheUnavailable):
+                    await reading.store.release(reading.place, reading.stamp, owner)
         return body
+
+    @staticmethod
+    async def _keep(reading: "_Reading", body: bytes, cost_s: float, owner: bytes) -> None:
+        ttl_s = reading.policy.ttl_s
+        spread_s = ttl_s * reading.policy.ttl_jitter_fraction
+        times_s = Times(ttl_s - spread_s * random.random(), ttl_s + TOKEN_MARGIN_S, cost_s)
+        try:
+            await reading.store.store(
+                reading.place, reading.stamp, body, times_s=times_s, owner=owner
+            )
+        except CacheUnavailable:
+            log.debug("an entry could not be stored", extra={"entry": reading.place.entry})
+
+    def _recompute(self, reading: "_Reading") -> None:
+        """Read an entry anew beside the answers, if nobody else does."""
+        key = reading.place.entry, reading.stamp
+        if key in self._early or key in self._flights:
+            return
+        # In a context of its own: the request that gave the reason is answered meanwhile.
+        task = asyncio.create_task(self._read_early(reading), context=contextvars.Context())
+        self._early[key] = task
+        task.add_done_callback(lambda done: self._landed_early(key, done))
+
+    async def _read_early(self, reading: "_Reading") -> None:
+        owner = new_token()
+        try:
+            is_ours = await reading.store.take_lease(reading.place, reading.stamp, owner)
+        except CacheUnavailable:
+            return
+        if is_ours:
+            await self._read_and_store(reading, owner, "early")
+
+    def _landed_early(self, key: tuple[str, bytes], task: asyncio.Task[None]) -> None:
+        self._early.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("an entry could not be read anew before its end: %s", error)
 
     def _landed(self, entry: str, stamp: bytes, flight: asyncio.Task[bytes]) -> None:
         self._flights.pop((entry, stamp), None)
         if not flight.cancelled():
             flight.exception()  # seen, even if all who waited have gone away
 
-    async def _call(self, command: Awaitable[Any]) -> Any:
-        try:
-            answer = await command
-        except RedisTimeoutError as error:
-            self._breaker.failed()
-            raise CacheUnavailable from error
-        except (RedisConnectionError, OSError) as error:
-            self._breaker.failed(at_once=True)
-            raise CacheUnavailable from error
-        except RedisError as error:  # read-only replica, out of memory, loading …
-            self._breaker.failed()
-            log.warning("redis refused a command: %s", error)
-            raise CacheUnavailable from error
-        self._breaker.worked()
-        return answer
-
-    async def _clear_later(self, redis: Redis) -> None:
+    async def _clear_later(self, store: EntryStore) -> None:
         log.warning("redis does not answer; the cache is off until it has been cleared")
         while self._uncleared:
             tokens = list(self._uncleared)
             try:
-                await self._call(redis.delete(*tokens))
+                await store.delete(tokens)
             except CacheUnavailable:
                 await asyncio.sleep(RETRY_CLEARING_S)
             else:
                 self._uncleared.difference_update(tokens)
 
 
-def _token() -> bytes:
-    """A token that never comes back: eleven hex digits of time in ms, five of chance."""
-    return f"{int(time.time() * 1000):011x}{secrets.randbits(20):05x}".encode()
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One miss: what is to be read, and under which stamp it will be stored."""
 
-
-def _changed_lately(stamp: bytes) -> bool:
-    """Whether a generation of this stamp began so lately that secondaries may not know why."""
-    now_ms = time.time() * 1000
-    begun_ms = (int(stamp[at : at + 11], 16) for at in range(0, len(stamp), TOKEN_BYTES))
-    return any(now_ms - begun < REPLICATION_ALLOWANCE_S * 1000 for begun in begun_ms)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
+    store: EntryStore
+    family: Family
+    policy: FamilyPolicy
+    place: Place
+    stamp: bytes
+    fill: Fill

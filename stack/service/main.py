@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
     metrics = Metrics(settings.replica)
-    cache = Cache(redis, settings.cache_ttl_s, metrics)
+    cache = Cache(redis, settings.cache_policies(), metrics)
     passwords = Passwords()
     bearer = Bearer(secret)
 

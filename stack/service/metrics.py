@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from math import nan
 from time import monotonic, perf_counter
 
 from prometheus_client import (
@@ -59,6 +61,26 @@ class Metrics:
             ["family", "result"],
             registry=self.registry,
         )
+        self._fills = Counter(
+            "headroom_cache_fills_total",
+            "How look-ups that missed got their answer: read (from the source, by this replica), "
+            "waited (for another replica's read), gave_up (waited in vain, then read); early: read "
+            "anew before an entry's end.",
+            ["family", "how"],
+            registry=self.registry,
+        )
+        fraction = Gauge(
+            "headroom_cache_hit_fraction",
+            "Hits over look-ups since the start, by key family; NaN before the first.",
+            ["family"],
+            registry=self.registry,
+        )
+        self._lookups: dict[Family, dict[str, int]] = {family: {} for family in Family}
+        for family, results in self._lookups.items():
+            fraction.labels(family.value).set_function(partial(_hit_fraction, results))
+        # `labels` takes a lock and makes a tuple of texts; these are asked for at every request.
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._outcomes: dict[tuple[Family, str], Counter] = {}
         self._users: dict[str, float] = {}
         active = Gauge(
             "headroom_active_users",
@@ -72,14 +94,28 @@ class Metrics:
 
     def request_done(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._latency.labels(route, method).observe(seconds)
+        counted = self._answered.get((route, method, status))
+        if counted is None:
+            requests = self._requests.labels(route, method, str(status))
+            counted = requests, self._latency.labels(route, method)
+            self._answered[route, method, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
         if status >= 500:
             self._errors.labels(route, method).inc()
 
     def cache_asked(self, family: Family, result: str) -> None:
         """Count one look-up: hit, miss, coalesced or unavailable."""
-        self._cache.labels(family.value, result).inc()
+        outcome = self._outcomes.get((family, result))
+        if outcome is None:
+            outcome = self._outcomes[family, result] = self._cache.labels(family.value, result)
+        outcome.inc()
+        results = self._lookups[family]
+        results[result] = results.get(result, 0) + 1
+
+    def cache_filled(self, family: Family, how: str) -> None:
+        """Count how one miss was answered: read, waited, gave_up or early."""
+        self._fills.labels(family.value, how).inc()
 
     def user_seen(self, user: str) -> None:
         """Note that a user is active."""
@@ -103,3 +139,8 @@ class Metrics:
         oldest = monotonic() - ACTIVE_USER_WINDOW_S
         self._users = {user: seen for user, seen in self._users.items() if seen >= oldest}
         return float(len(self._users))
+
+
+def _hit_fraction(results: dict[str, int]) -> float:
+    asked = sum(results.values())
+    return results.get("hit", 0) / asked if asked else nan

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 
 from stack.infra.operations import READS, Family, Operation
 from stack.infra.settings import StackSettings
+from stack.service.cache import FamilyPolicy
 
 
 class Settings(StackSettings):
@@ -18,7 +19,27 @@ class Settings(StackSettings):
         default={Family.LISTING: 300, Family.FAVOURITES: 600, Family.SEARCH: 180}
     )
     cache_cleared_by_update: frozenset[Family] = frozenset({Family.LISTING, Family.SEARCH})
+    # Against stampedes; `FamilyPolicy` says what each does. A scenario sets all three.
+    cache_ttl_jitter_fraction: dict[Family, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=dict.fromkeys(Family, 0.1)
+    )
+    cache_early_recompute_beta: dict[Family, Annotated[float, Field(ge=0, le=100)]] = Field(
+        default=dict.fromkeys(Family, 1.0)
+    )
+    cache_shared_flights: frozenset[Family] = frozenset(Family)
     read_from_secondaries: frozenset[Operation] = frozenset()
+
+    def cache_policies(self) -> dict[Family, FamilyPolicy]:
+        """How each cached family is kept."""
+        return {
+            family: FamilyPolicy(
+                ttl_s,
+                self.cache_ttl_jitter_fraction.get(family, 0.0),
+                self.cache_early_recompute_beta.get(family, 0.0),
+                family in self.cache_shared_flights,
+            )
+            for family, ttl_s in self.cache_ttl_s.items()
+        }
 
     def reads_from_secondary(self, operation: Operation) -> bool:
         """Whether this operation may read a value that is some milliseconds old."""

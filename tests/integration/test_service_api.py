@@ -18,7 +18,7 @@ from stack.infra.catalogue import (
 from stack.infra.connections import redis_client
 from stack.infra.operations import Family
 from stack.service.auth.tokens import mint_access_token
-from stack.service.cache import Cache
+from stack.service.cache import Cache, FamilyPolicy
 from stack.service.metrics import Metrics
 from stack.service.products.cursor import CursorCodec, listing_cursor
 from stack.service.products.schemas import Product, ProductCursorPage, ProductPage
@@ -273,7 +273,7 @@ def with_cache(live_stack, scenario):
 
     async def run():
         clients = [redis_client(live_stack.info.redis_url) for _ in range(2)]
-        caches = [Cache(c, {Family.LISTING: 60.0}, Metrics("t")) for c in clients]
+        caches = [Cache(c, {Family.LISTING: FamilyPolicy(60.0)}, Metrics("t")) for c in clients]
         try:
             return await scenario(*caches)
         finally:

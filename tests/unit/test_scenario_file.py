@@ -34,7 +34,7 @@ BROKEN = {
         "listing: {ttl_s: 30, ttl: 3}",
         "topology.cache.families.listing.ttl",
         "ttl",
-        "one of ttl_s, cleared_by_product_update",
+        "one of ttl_s, cleared_by_product_update, ttl_jitter_fraction",
     ),
     "unknown family": (
         "listing: {ttl_s: 30}",
