@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: help report up down lab test test-slow check bench notebooks schema lock clean
+.PHONY: help report up down lab test test-slow check compose-smoke bench notebooks schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -36,6 +36,9 @@ check: $(STATE)/dev.done ## format, lint, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+compose-smoke: $(STATE)/servers.done ## docker-compose.yml for real where no registry is reached (Debian 12, root)
+	@tests/compose/without_registry.sh
 
 bench: $(STATE)/dev.done ## speed as ratios within one run, into runs/bench.json
 	@for script in bench/*.py; do \
