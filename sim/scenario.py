@@ -291,6 +291,41 @@ class Interval(Part):
 FEWEST_REQUESTS = 20  # of which a 95 % quantile can be read
 
 
+class PositiveInterval(Interval):
+    """A range of numbers above 0."""
+
+    low: Positive
+    high: Positive
+
+
+class FractionInterval(Interval):
+    """A range of shares."""
+
+    low: Annotated[float, Field(gt=0, le=1)]
+    high: Annotated[float, Field(gt=0, le=1)]
+
+
+class Reliability(Part):
+    """How often parts fail and how long they stay away, and over how many zones they are spread.
+
+    Each figure is a range, read as its 5 % and 95 % quantiles. Most defaults are assumptions, wide
+    for want of published figures (sim/availability/futures.py names the sources there are);
+    whoever has records of their own states them here.
+    """
+
+    zones: Annotated[int, Field(ge=1, le=6)] = 1  # of the servers one runs oneself
+    server_between_failures_h: PositiveInterval = PositiveInterval(low=720.0, high=17_520.0)
+    server_away_h: PositiveInterval = PositiveInterval(low=0.05, high=2.0)
+    common_cause_fraction: FractionInterval = FractionInterval(low=0.02, high=0.10)
+    election_beyond_timeout_s: PositiveInterval = PositiveInterval(low=0.5, high=8.0)
+    zone_between_failures_h: PositiveInterval = PositiveInterval(low=8_760.0, high=87_600.0)
+    zone_away_h: PositiveInterval = PositiveInterval(low=0.5, high=8.0)
+    provider_to_sla_ratio: PositiveInterval = PositiveInterval(low=0.1, high=2.0)
+    provider_away_h: PositiveInterval = PositiveInterval(low=0.1, high=4.0)
+    planned_per_month: PositiveInterval = PositiveInterval(low=1.0, high=8.0)
+    planned_s: PositiveInterval = PositiveInterval(low=10.0, high=120.0)
+
+
 class Experiment(Part):
     """How the live stack is measured."""
 
@@ -322,6 +357,7 @@ class Scenario(Part):
     topology: Topology
     objectives: Objectives
     prices: Prices = Prices()
+    reliability: Reliability = Reliability()
     uncertainty: dict[str, Interval] = {}
     experiment: Experiment
 

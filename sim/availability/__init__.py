@@ -1,0 +1,27 @@
+"""What redundancy buys: unavailability in closed form and by simulation, promises, weak points."""
+
+from sim.availability.closed_form import availability_of
+from sim.availability.futures import Futures, drawn_futures, middle_future
+from sim.availability.replica_set import no_primary
+from sim.availability.sla import Sla, promised_together, sla, sla_table
+from sim.availability.structure import alternating, k_of_n, parallel, series, with_common_cause
+from sim.availability.tiers import Tier, tiers_of
+
+__all__ = [
+    "Futures",
+    "Sla",
+    "Tier",
+    "alternating",
+    "availability_of",
+    "drawn_futures",
+    "k_of_n",
+    "middle_future",
+    "no_primary",
+    "parallel",
+    "promised_together",
+    "series",
+    "sla",
+    "sla_table",
+    "tiers_of",
+    "with_common_cause",
+]
