@@ -26,7 +26,8 @@ lab: $(STATE)/workbench.done $(STATE)/servers.done ## JupyterLab on the notebook
 	  $$(test "$$(id -u)" != 0 || echo --allow-root)
 
 test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
-	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow"
+	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow" -n 2 tests/unit tests/theory
+	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow" tests/integration
 
 test-slow: $(STATE)/dev.done $(STATE)/servers.done ## the long simulations behind the claims of the docs
 	@$(BIN)/pytest -m slow --timeout 3600
