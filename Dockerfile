@@ -13,4 +13,4 @@ COPY stack stack
 USER 10001:10001
 EXPOSE 8000
 # Each container is a replica of its own and says so in X-Served-By.
-CMD ["sh", "-c", "HEADROOM_REPLICA=$(hostname) exec python -m uvicorn --factory stack.service.main:create_app --host 0.0.0.0 --port 8000 --loop uvloop --http httptools --timeout-keep-alive 90 --timeout-graceful-shutdown 5 --no-access-log --no-server-header --log-level warning"]
+CMD ["sh", "-c", "HEADROOM_REPLICA=$(hostname) exec python -m stack.service.serve --host 0.0.0.0 --port 8000"]

@@ -22,7 +22,17 @@ from sim.scenario import Scenario
 from sim.scenario_file import json_schema, load_scenario
 from stack.errors import StackError
 from stack.load.errors import LoadError
-from stack.local import kill_part, logs, stack_folder, start_detached, status, stop
+from stack.local import (
+    kill_part,
+    logs,
+    restart,
+    scale,
+    stack_folder,
+    start_detached,
+    start_part,
+    status,
+    stop,
+)
 
 MISSED, BAD_INPUT, INVALID, BROKEN, INTERRUPTED = 1, 2, 3, 4, 130
 RUNS = Path("runs")
@@ -219,6 +229,36 @@ def kill(
     """Kill one part of a running stack (SIGKILL), to see what happens."""
     kill_part(stack_folder(name), part)
     say(f"{part} killed")
+
+
+@app.command("start")
+def start_dead(
+    part: Annotated[str, typer.Argument(help="such as api-1")], name: StackName = "default"
+) -> None:
+    """Start a part that has died, or was killed, with the data it had."""
+    start_part(stack_folder(name), part, progress=say)
+    say(f"{part} is ready")
+
+
+@app.command("scale")
+def scale_parts(
+    kind: Annotated[str, typer.Argument(help="what to have more or less of: api")],
+    count: Annotated[int, typer.Argument(help="how many replicas to run")],
+    name: StackName = "default",
+) -> None:
+    """Run more or fewer replicas, without losing a request."""
+    info = scale(stack_folder(name), kind, count, progress=say)
+    say(f"{kind}: {len(info.parts_of('api'))} replicas")
+
+
+@app.command("restart")
+def restart_parts(
+    kind: Annotated[str, typer.Argument(help="what to restart: api")] = "api",
+    name: StackName = "default",
+) -> None:
+    """Replace all replicas one after the other, without losing a request."""
+    restart(stack_folder(name), kind, progress=say)
+    say(f"{kind}: all replicas replaced")
 
 
 @app.command()

@@ -13,6 +13,7 @@
     ├── StackRunning        a stack of that name already runs
     ├── StackNotRunning     there is no such stack
     ├── UnknownPart         the stack has no part of that name
+    ├── ScaleRefused        no such number of replicas, or of such parts
     ├── PartFailed          a part ended, or never became ready; carries its last log lines
     └── SupervisorLost      the supervisor ended without saying why
 
@@ -204,6 +205,20 @@ class UnknownPart(StackError):
     def describe(self) -> str:
         """Name the part and those that exist."""
         return f"no part is named {self.values['part']!r}; parts: {', '.join(self.values['parts'])}"
+
+
+class ScaleRefused(StackError):
+    """That kind of part cannot have that many replicas."""
+
+    def __init__(self, kind: str, count: int, allowed: str) -> None:
+        super().__init__(kind=kind, count=count, allowed=allowed)
+
+    def describe(self) -> str:
+        """Name what was asked for and what is allowed."""
+        return (
+            f"cannot run {self.values['count']} of {self.values['kind']!r}; "
+            f"allowed: {self.values['allowed']}"
+        )
 
 
 class PartFailed(StackError):

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import orjson
 
+LEVELS = {"stack": logging.INFO, "uvicorn": logging.WARNING}
+
 
 class JsonFormatter(logging.Formatter):
     """Formats a record for a log collector."""
@@ -32,9 +34,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as_json(process: str, request_id: Callable[[], str | None] = lambda: None) -> None:
-    """Send the log of `stack` to standard error as JSON; called again, it replaces itself."""
-    logger = logging.getLogger("stack")
+    """Send the log to standard error as JSON; called again, it replaces itself."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(process, request_id))
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
+    for name, level in LEVELS.items():
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)

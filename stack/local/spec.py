@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
 
+MOST_REPLICAS = 64
+
 # Set by the supervisor for every API process and the indexer; `service_env` may not touch them.
 RESERVED_ENVIRONMENT = frozenset(
     {
@@ -25,7 +27,7 @@ class StackSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
-    api_replicas: Annotated[int, Field(ge=1, le=64)] = 2
+    api_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 2
     load_balancer: Literal["round_robin", "least_connections", "power_of_two"] = "round_robin"
     cache_memory_mib: Annotated[int, Field(ge=1, le=10**6)] | None = 256
     database_members: Literal[1, 3, 5, 7] = 3

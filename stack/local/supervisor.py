@@ -20,6 +20,7 @@ from typing import Any
 
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.local import parts as rooms
+from stack.local.channel import listening
 from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.parts import REPLICA_SET, Layout, Part
@@ -34,6 +35,7 @@ from stack.local.processes import (
     tell,
 )
 from stack.local.readiness import form_replica_set, until
+from stack.local.rollout import Rollout
 
 PORT_TRIES = 5
 SAY_EVERY_S = 5.0
@@ -54,6 +56,8 @@ class Supervisor:
         self.layout = Layout(folder)
         self.children = Children()
         self.failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
+        self.parts: dict[str, Part] = {}  # how each was started, to start it again
+        self.leaving: dict[int, asyncio.Future[int]] = {}  # processes that are no part any more
         self._exits: dict[str, asyncio.Future[int]] = {}
         self._report = report
         self._began = time.monotonic()
@@ -117,23 +121,28 @@ class Supervisor:
             redis_url=cache.result(),
             elasticsearch_url=search.result(),
         )
-        environment = self.info.service_environment()
         async with asyncio.TaskGroup() as group:
             apis = [
-                group.create_task(
-                    self.bring_up(rooms.api_part(number + 1, environment, self.request.application))
-                )
+                group.create_task(self.bring_up(self.api_part(number + 1)))
                 for number in range(self.spec.api_replicas)
             ]
             if search.result():
+                environment = self.info.service_environment()
                 group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
-        ports = [api.result() for api in apis]
-        port = await self.bring_up(rooms.nginx_part(self.spec, self.layout, ports))
+        port = await self.bring_up(self.nginx_part([api.result() for api in apis]))
         self._set(
             state="ready",
             base_url=f"http://127.0.0.1:{port}",
             started_s=round(time.monotonic() - self._began, 2),
         )
+
+    def api_part(self, number: int) -> Part:
+        """API replica `number`, from 1, as this stack runs it."""
+        return rooms.api_part(number, self.info.service_environment(), self.request.application)
+
+    def nginx_part(self, api_ports: list[int]) -> Part:
+        """The load balancer of replicas on these ports."""
+        return rooms.nginx_part(self.spec, self.layout, api_ports)
 
     async def _start_database(self) -> str:
         async with asyncio.TaskGroup() as group:
@@ -168,6 +177,7 @@ class Supervisor:
 
     async def bring_up(self, part: Part) -> int:
         """Start one part and wait for its gate; the port it listens on (0 for none)."""
+        self.parts[part.name] = part
         for _ in range(PORT_TRIES):
             port = (part.port or free_port()) if part.listens else 0
             began = time.monotonic()
@@ -177,7 +187,7 @@ class Supervisor:
                 started_s = round(time.monotonic() - began, 2)
                 self._set_part(part.name, state="ready", waits_for=None, started_s=started_s)
                 self.say("progress", line=f"{part.name} is ready after {started_s:.1f} s")
-                exited.add_done_callback(lambda _: self._died(part.name))
+                exited.add_done_callback(lambda ended: self._ended(part.name, ended))
                 return port
             lines = last_lines(self.layout.log(part.name))
             if outcome == "late":
@@ -241,9 +251,11 @@ class Supervisor:
 
     # --- watching and ending
 
+    def _ended(self, name: str, exited: "asyncio.Future[int]") -> None:
+        if self.info.state != "stopping" and self._exits.get(name) is exited:
+            self._died(name)
+
     def _died(self, name: str) -> None:
-        if self.info.state == "stopping":
-            return
         exit_code = self._exits[name].result()
         part = self.info.part(name)
         assert part.pid is not None
@@ -257,14 +269,61 @@ class Supervisor:
         if not self.failure.done():
             self.failure.set_result(failure)
 
+    # --- changing
+
+    def plan(self, part: Part) -> None:
+        """Take in a part that is not there yet, after the last of its kind."""
+        new = PartInfo(name=part.name, kind=part.kind, log=self.layout.log(part.name))
+        places = [place for place, old in enumerate(self.info.parts) if old.kind == part.kind]
+        after = max(places) + 1
+        self._set(parts=(*self.info.parts[:after], new, *self.info.parts[after:]))
+
+    def hand_over(self, name: str) -> tuple[int, "asyncio.Future[int]"]:
+        """The process of a part, which may now end without the part being dead."""
+        pid, exited = self.info.part(name).pid, self._exits.pop(name)
+        assert pid is not None
+        self.leaving[pid] = exited
+        return pid, exited
+
+    def take_back(self, part: PartInfo, exited: "asyncio.Future[int]") -> None:
+        """Make a process that was handed over the part's own again."""
+        assert part.pid is not None
+        self.leaving.pop(part.pid, None)
+        self._exits[part.name] = exited
+        self._set(parts=tuple(part if old.name == part.name else old for old in self.info.parts))
+        if exited.done():
+            self._died(part.name)
+        else:
+            exited.add_done_callback(lambda ended: self._ended(part.name, ended))
+
+    def release(self, name: str) -> tuple[int, "asyncio.Future[int]"]:
+        """As `hand_over`, and the stack has the part no longer."""
+        process = self.hand_over(name)
+        del self.parts[name]
+        self._set(parts=tuple(part for part in self.info.parts if part.name != name))
+        return process
+
+    def set_replicas(self, count: int) -> None:
+        """Note how many API replicas are meant to be."""
+        self.spec = self.spec.model_copy(update={"api_replicas": count})
+        self._set(spec=self.spec)
+        self.judge()
+
+    def judge(self) -> None:
+        """Note that the stack is ready, or lacks a part."""
+        complete = all(part.state == "ready" for part in self.info.parts)
+        self._set(state="ready" if complete else "degraded")
+
     async def stop(self) -> None:
         """End all parts, the front ones first; SIGKILL for those that take too long."""
         self._set(state="stopping")
+        for pid in self.leaving:
+            signal_group(pid, signal.SIGKILL)
         for kinds in STOP_ORDER:
             alive = {
                 part.name: part.pid
                 for part in self.info.parts
-                if part.kind in kinds and part.pid and not self._exits[part.name].done()
+                if part.kind in kinds and part.pid and self._runs(part.name)
             }
             if not alive:
                 continue
@@ -277,6 +336,9 @@ class Supervisor:
             await asyncio.wait([self._exits[name] for name in alive])
             for name in alive:
                 self._set_part(name, state="stopped")
+
+    def _runs(self, name: str) -> bool:
+        return name in self._exits and not self._exits[name].done()
 
 
 def _ending(exit_code: int) -> str:
@@ -305,8 +367,9 @@ async def run(folder: Path, report: int, owner: int) -> int:
     elif supervisor.failure.done():
         error = supervisor.failure.result()
     if error is None and starting.done():
-        supervisor.say("ready")
-        await stopping
+        async with listening(folder, Rollout(supervisor).apply):
+            supervisor.say("ready")
+            await stopping
     elif isinstance(error, StackError):
         supervisor.say("error", error=error.as_json())
     if owner >= 0:

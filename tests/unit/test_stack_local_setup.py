@@ -25,12 +25,22 @@ def test_a_server_on_path_is_preferred_to_the_one_in_the_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "nginx"
-    own.write_text("#!/bin/sh\n")
+    own.write_text("#!/bin/sh\necho nginx version: nginx/1.28.0 >&2\n")
     own.chmod(0o755)
     bundled = servers.find_server(servers.NGINX)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert servers.find_server(servers.NGINX) == own
     assert bundled != own
+
+
+def test_an_nginx_on_path_that_loses_requests_at_a_reload_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "nginx"
+    own.write_text("#!/bin/sh\necho nginx version: nginx/1.22.1 >&2\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert servers.find_server(servers.NGINX) != own
 
 
 def test_a_bundled_server_without_its_mode_is_made_executable(
