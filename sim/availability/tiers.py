@@ -134,9 +134,18 @@ def _search(scenario: Scenario) -> list[Tier]:
         return []
     kind = search.instance_type
     name = f"search, {search.nodes} × {kind or 'managed node'}"
-    if search.nodes > 1 and (kind is None or kind.endswith(".search")):
-        promise = sla("OpenSearch Service", "following best practices, without standby")
-        return [Tier(BillComponent.SEARCH, name, promise=promise)]
-    # With replicas of each shard, one node may be away; a single node has none to stand in.
-    needed = max(1, search.nodes - 1)
-    return [Tier(BillComponent.SEARCH, name, search.nodes, needed, zoned=True)]
+    managed = kind is None or kind.endswith(".search")
+    # One of three or more may be away: the rest elect a master and hold a copy of each shard.
+    needed = search.nodes if search.nodes < 3 else search.nodes - 1
+    return [
+        Tier(
+            BillComponent.SEARCH,
+            name,
+            search.nodes,
+            needed,
+            zoned=True,
+            promise=sla("OpenSearch Service", "following best practices, without standby")
+            if managed
+            else None,
+        )
+    ]
