@@ -162,12 +162,14 @@ def up(
     scenario: ScenarioName = "million-users",
     port: Annotated[int, typer.Option(help="of the load balancer; 0: any free one")] = 0,
     name: StackName = "default",
+    tls: Annotated[bool, typer.Option("--tls", help="HTTPS too, with a local certificate")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the scenario's stack, seed it, and leave it running."""
     wanted = scenario_at(scenario)
     folder = stack_folder(name)
-    info = start_detached(stack_spec(wanted, name=name, http_port=port), folder, progress=say)
+    spec = stack_spec(wanted, name=name, http_port=port, tls=tls)
+    info = start_detached(spec, folder, progress=say)
     try:
         seed_stack(wanted, info, say)
     except BaseException:
@@ -177,6 +179,8 @@ def up(
         show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
         return
     output.print(f"ready: {info.base_url}   API docs {info.base_url}/docs", markup=False)
+    if info.https_url:
+        output.print(f"HTTPS: {info.https_url}   certificate {info.certificate}", markup=False)
     output.print(f"administrator: admin@example.com  {info.admin_password}", markup=False)
 
 

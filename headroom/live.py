@@ -8,6 +8,7 @@ import redis
 
 from sim.scenario import Scenario
 from stack.infra.catalogue import Catalogue
+from stack.infra.limits import Limits
 from stack.infra.seed import Seeded, seed
 from stack.infra.settings import SeedSettings
 from stack.load.requests import Credentials
@@ -16,7 +17,9 @@ from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
 Say = Callable[[str], None]
 
 
-def stack_spec(scenario: Scenario, *, name: str | None = None, http_port: int = 0) -> StackSpec:
+def stack_spec(
+    scenario: Scenario, *, name: str | None = None, http_port: int = 0, tls: bool = False
+) -> StackSpec:
     """The local stack of a scenario's topology."""
     topology = scenario.topology
     environment = {
@@ -52,6 +55,10 @@ def stack_spec(scenario: Scenario, *, name: str | None = None, http_port: int = 
         search_engine=topology.search.engine,
         http_port=http_port,
         service_env=environment,
+        limits=Limits(**topology.limits.model_dump()) if topology.limits else None,
+        # The load comes from one address and speaks for many users.
+        trust_forwarded_for=topology.limits is not None,
+        tls=tls,
     )
 
 

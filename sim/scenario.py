@@ -223,6 +223,22 @@ class Search(Part):
     instance_type: str | None = None
 
 
+class Limits(Part):
+    """Budgets of requests: any window of 60 s admits this many; what is over is answered with 429.
+
+    Each user has an own budget for each of the four; who is not logged in is known by address.
+    """
+
+    auth_per_min: Count = 5  # login, registration, refresh: always by address
+    search_per_min: Count = 30
+    listing_per_min: Count = 60
+    favourites_per_min: Count = 20
+    # The load balancer's own, by address: a rate with room for a burst, and open connections.
+    address_per_s: Annotated[int, Field(ge=1, le=10**6)] = 50
+    address_burst: Annotated[int, Field(ge=1, le=10**6)] = 100
+    address_connections: Annotated[int, Field(ge=1, le=60_000)] = 100
+
+
 class Topology(Part):
     """The architecture under test."""
 
@@ -231,6 +247,7 @@ class Topology(Part):
     cache: Cache | None
     database: Database
     search: Search
+    limits: Limits | None = None  # off: every request is admitted
 
 
 class Objectives(Part):

@@ -89,6 +89,8 @@ class StackInfo(BaseModel):
     started_at: str
     started_s: float | None = None  # seconds from the supervisor's start until all were ready
     base_url: str | None = None
+    https_url: str | None = None
+    certificate: Path | None = None  # what a client of `https_url` must trust
     mongo_url: str | None = None
     redis_url: str | None = None
     elasticsearch_url: str | None = None
@@ -115,9 +117,11 @@ class StackInfo(BaseModel):
             "HEADROOM_REDIS_URL": self.redis_url,
             "HEADROOM_ELASTICSEARCH_URL": self.elasticsearch_url,
         }
+        limits = self.spec.limits
         return {
             **self.spec.service_env,
             **{name: url for name, url in urls.items() if url},
+            **({"HEADROOM_LIMITS": limits.model_dump_json()} if limits else {}),
             "HEADROOM_JWT_SECRET": self.jwt_secret,
             "HEADROOM_ADMIN_PASSWORD": self.admin_password,
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import stack
-from stack.infra.nginx import NginxConfig, nginx_conf
+from stack.infra.nginx import NginxConfig, Tls, nginx_conf
 from stack.local import servers
 from stack.local.info import PartKind
 from stack.local.ports import free_port
@@ -192,7 +192,7 @@ def indexer_part(environment: dict[str, str], layout: Layout) -> Part:
     )
 
 
-def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int]) -> Part:
+def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int], tls: Tls | None) -> Part:
     """The load balancer in front of the replicas."""
     binary = servers.find_server(servers.NGINX)
     room = layout.room("nginx")
@@ -205,6 +205,10 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int]) -> Part:
             run=room,
             error_log="stderr",
             access_log=str(layout.access_log),
+            tls=tls,
+            limits=spec.limits,
+            cors_origins=spec.cors_origins,
+            trusted_forwarders=("127.0.0.1",) if spec.trust_forwarded_for else (),
         )
         path = room / "nginx.conf"
         path.write_text(nginx_conf(config))

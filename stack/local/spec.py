@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stack.infra.limits import Limits
+
 EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
 
 MOST_REPLICAS = 64
@@ -17,8 +19,10 @@ RESERVED_ENVIRONMENT = frozenset(
         "HEADROOM_JWT_SECRET",
         "HEADROOM_ADMIN_PASSWORD",
         "HEADROOM_REPLICA",
+        "HEADROOM_LIMITS",
     }
 )
+Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 
 
 class StackSpec(BaseModel):
@@ -36,6 +40,12 @@ class StackSpec(BaseModel):
     elasticsearch_heap_mib: Annotated[int, Field(ge=256, le=32_000)] = 384
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free one
     service_env: dict[EnvironmentName, str] = {}
+    limits: Limits | None = None  # None: every request is admitted
+    # Whoever is on this machine may name any client address: for a load generator that speaks
+    # for many users, and never where strangers can connect.
+    trust_forwarded_for: bool = False
+    tls: bool = False  # HTTPS on a port of its own, beside HTTP
+    cors_origins: tuple[Origin, ...] = ()  # web pages from there may call the API
 
     def model_post_init(self, _context: object) -> None:
         """Refuse settings that the supervisor itself must choose."""

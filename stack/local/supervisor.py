@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
+from stack.infra.nginx import Tls
 from stack.local import parts as rooms
 from stack.local.channel import listening
+from stack.local.certificate import local_certificate
 from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.parts import REPLICA_SET, Layout, Part
@@ -58,6 +60,7 @@ class Supervisor:
         self.failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
         self.parts: dict[str, Part] = {}  # how each was started, to start it again
         self.leaving: dict[int, asyncio.Future[int]] = {}  # processes that are no part any more
+        self._tls: Tls | None = None
         self._exits: dict[str, asyncio.Future[int]] = {}
         self._report = report
         self._began = time.monotonic()
@@ -129,10 +132,13 @@ class Supervisor:
             if search.result():
                 environment = self.info.service_environment()
                 group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
+        tls = self._tls = self._certified()
         port = await self.bring_up(self.nginx_part([api.result() for api in apis]))
         self._set(
             state="ready",
             base_url=f"http://127.0.0.1:{port}",
+            https_url=f"https://{tls.listen}" if tls else None,
+            certificate=tls.certificate if tls else None,
             started_s=round(time.monotonic() - self._began, 2),
         )
 
@@ -142,7 +148,13 @@ class Supervisor:
 
     def nginx_part(self, api_ports: list[int]) -> Part:
         """The load balancer of replicas on these ports."""
-        return rooms.nginx_part(self.spec, self.layout, api_ports)
+        return rooms.nginx_part(self.spec, self.layout, api_ports, self._tls)
+
+    def _certified(self) -> Tls | None:
+        if not self.spec.tls:
+            return None
+        certificate, key = local_certificate(self.layout.room("nginx"))
+        return Tls(listen=f"127.0.0.1:{free_port()}", certificate=certificate, key=key)
 
     async def _start_database(self) -> str:
         async with asyncio.TaskGroup() as group:

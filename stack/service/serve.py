@@ -57,6 +57,7 @@ def main() -> None:
         timeout_graceful_shutdown=GRACE_S,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the application reads what the load balancer says, where it needs it
         log_level="warning",
         log_config=None,  # the application logs for both, as JSON
     )

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 import stack.infra.nginx
 from stack.errors import CorruptDownload, MissingArtefacts, MissingServer, PortInUse
-from stack.infra.nginx import BALANCING, COMPOSE, NginxConfig, nginx_conf
+from stack.infra.limits import Limits
+from stack.infra.nginx import BALANCING, COMPOSE, NginxConfig, Tls, nginx_conf
 from stack.local import StackSpec, servers
 from stack.local.artefacts import check_hashes, laid_out, pinned_hashes, place_of
+from stack.local.certificate import local_certificate
 from stack.local.folder import is_locked, lock
 from stack.local.ports import FIRST, free_port, is_free, require_free
 from stack.local.processes import last_lines
@@ -186,6 +188,10 @@ def test_the_last_lines_of_a_log_are_its_last(tmp_path: Path) -> None:
         ("search_engine", "grep"),
         ("service_env", {"PATH": "/tmp"}),
         ("service_env", {"HEADROOM_JWT_SECRET": "x" * 40}),
+        ("limits", {"search_per_min": 0}),
+        ("limits", {"search_per_hour": 5}),
+        ("cors_origins", ("*",)),
+        ("cors_origins", ("https://shop.example.com/",)),
         ("replicas", 3),
     ],
 )
@@ -194,7 +200,7 @@ def test_a_specification_refuses_what_no_stack_can_be(field: str, value: object)
         StackSpec.model_validate({field: value})
 
 
-def nginx_config(folder: Path, policy: str) -> NginxConfig:
+def nginx_config(folder: Path, policy: str, **more: object) -> NginxConfig:
     return NginxConfig(
         listen="127.0.0.1:8080",
         replicas=("127.0.0.1:8001", "127.0.0.1:8002"),
@@ -202,15 +208,41 @@ def nginx_config(folder: Path, policy: str) -> NginxConfig:
         run=folder,
         error_log="stderr",
         access_log=str(folder / "access.jsonl"),
+        **more,
     )
 
 
 @pytest.mark.parametrize("policy", BALANCING)
 def test_nginx_accepts_its_configuration_for_every_policy(tmp_path: Path, policy: str) -> None:
+    text = nginx_conf(nginx_config(tmp_path, policy))
+    assert BALANCING[policy] in text
+    require_accepted(tmp_path, text)
+
+
+def test_nginx_accepts_its_configuration_with_everything_switched_on(tmp_path: Path) -> None:
+    certificate, key = local_certificate(tmp_path)
+    config = nginx_config(
+        tmp_path,
+        "round_robin",
+        tls=Tls(listen="127.0.0.1:8443", certificate=certificate, key=key),
+        limits=Limits(),
+        cors_origins=("https://shop.example.com", "http://127.0.0.1:3000"),
+        trusted_forwarders=("127.0.0.1",),
+    )
+    assert key.stat().st_mode & 0o077 == 0
+    require_accepted(tmp_path, nginx_conf(config))
+
+
+def test_what_is_switched_off_leaves_nothing_in_the_configuration(tmp_path: Path) -> None:
+    text = nginx_conf(nginx_config(tmp_path, "round_robin"))
+    for directive in ("ssl_", "limit_req", "limit_conn", "real_ip", "Access-Control", "$preflight"):
+        assert directive not in text
+
+
+def require_accepted(tmp_path: Path, text: str) -> None:
     path = tmp_path / "nginx.conf"
-    path.write_text(nginx_conf(nginx_config(tmp_path, policy)))
-    assert "@{" not in path.read_text()
-    assert BALANCING[policy] in path.read_text()
+    path.write_text(text)
+    assert "@{" not in text
     binary = servers.find_server(servers.NGINX)
     command = [str(binary), "-t", "-p", f"{tmp_path}/", "-c", str(path), "-e", "stderr"]
     tested = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
