@@ -40,13 +40,13 @@ def database_of(client: AsyncMongoClient[Document]) -> AsyncDatabase[Document]:
     return client.get_default_database(DATABASE)
 
 
-def redis_client(url: str, *, pool: int = 64) -> Redis:
+def redis_client(url: str, *, pool: int = 64, answer_s: float = REDIS_TIMEOUT_S) -> Redis:
     """A client with short time limits and one retry, for a connection that a restart has closed."""
     connections: Any = BlockingConnectionPool.from_url(
         url,
         max_connections=pool,
         timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
+        socket_timeout=answer_s,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 1),
     )

@@ -22,6 +22,7 @@ Document = dict[str, Any]
 FAVOURITES_MEAN = 6
 PRODUCTS = "products"
 USERS = "users"
+API_KEYS = "api_keys"
 
 
 def product_document(number: int, catalogue: Catalogue) -> Document:

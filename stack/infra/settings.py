@@ -27,6 +27,9 @@ KNOWN = frozenset(
         "CACHE_SHARED_FLIGHTS",
         "READ_FROM_SECONDARIES",
         "CATALOGUE",
+        "SESSIONS_PER_USER",
+        "LIMITS",
+        "TRUSTED_PROXIES",
     }
 )
 

@@ -10,8 +10,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from stack.infra.nginx import Tls
+
 VALID_DAYS = 30
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
+
+
+def local_tls(folder: Path, port: int) -> Tls:
+    """HTTPS on this port, with a new certificate in this folder."""
+    certificate, key = local_certificate(folder)
+    return Tls(listen=f"127.0.0.1:{port}", certificate=certificate, key=key)
 
 
 def local_certificate(folder: Path) -> tuple[Path, Path]:

@@ -21,8 +21,8 @@ from typing import Any
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.infra.nginx import Tls
 from stack.local import parts as rooms
+from stack.local.certificate import local_tls
 from stack.local.channel import listening
-from stack.local.certificate import local_certificate
 from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, PartInfo, Request, StackInfo
 from stack.local.parts import REPLICA_SET, Layout, Part
@@ -132,7 +132,9 @@ class Supervisor:
             if search.result():
                 environment = self.info.service_environment()
                 group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
-        tls = self._tls = self._certified()
+        if self.spec.tls:
+            self._tls = local_tls(self.layout.room("nginx"), free_port())
+        tls = self._tls
         port = await self.bring_up(self.nginx_part([api.result() for api in apis]))
         self._set(
             state="ready",
@@ -149,12 +151,6 @@ class Supervisor:
     def nginx_part(self, api_ports: list[int]) -> Part:
         """The load balancer of replicas on these ports."""
         return rooms.nginx_part(self.spec, self.layout, api_ports, self._tls)
-
-    def _certified(self) -> Tls | None:
-        if not self.spec.tls:
-            return None
-        certificate, key = local_certificate(self.layout.room("nginx"))
-        return Tls(listen=f"127.0.0.1:{free_port()}", certificate=certificate, key=key)
 
     async def _start_database(self) -> str:
         async with asyncio.TaskGroup() as group:

@@ -13,10 +13,7 @@ from stack.infra.connections import (
     redis_client,
 )
 from stack.infra.logs import log_as_json
-from stack.service.auth.endpoints import auth_routes
-from stack.service.auth.passwords import Passwords
-from stack.service.auth.service import AuthService
-from stack.service.auth.tokens import Bearer
+from stack.service.auth.access import Access
 from stack.service.cache import Cache
 from stack.service.errors import install_handlers
 from stack.service.favourites.endpoints import favourite_routes
@@ -51,15 +48,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     metrics = Metrics(settings.replica)
     cache = Cache(redis, settings.cache_policies(), metrics)
-    passwords = Passwords()
-    bearer = Bearer(secret)
+    access = Access(settings, database, redis, metrics)
+    bearer = access.bearer
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await access.start()
         calm_garbage_collection()
         yield
         await cache.close()
-        passwords.close()
+        await access.close()
         if redis is not None:
             await redis.aclose()
         if elasticsearch is not None:
@@ -69,17 +67,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Headroom catalogue", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None
     )
-    app.add_middleware(Observed, metrics=metrics, replica=settings.replica)
+    app.add_middleware(Observed, metrics=metrics, replica=settings.replica, budgets=access.budgets)
     install_handlers(app)
     products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
     search = SearchService(database, elasticsearch, cache, metrics, settings)
     favourites = FavouriteService(database, cache, metrics, settings)
-    auth = AuthService(database, metrics, passwords, secret)
     health = HealthService(settings.replica, database, redis, elasticsearch)
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
     app.include_router(search_routes(search))
     app.include_router(favourite_routes(favourites, bearer))
-    app.include_router(auth_routes(auth))
+    for routes in access.routers():
+        app.include_router(routes)
     app.include_router(health_routes(health, metrics))
     return app
 

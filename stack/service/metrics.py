@@ -81,6 +81,18 @@ class Metrics:
         # `labels` takes a lock and makes a tuple of texts; these are asked for at every request.
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._outcomes: dict[tuple[Family, str], Counter] = {}
+        self._auth = Counter(
+            "headroom_auth_total",
+            "Logins, refreshes by what became of them, and ends of sessions.",
+            ["event"],
+            registry=self.registry,
+        )
+        self._limited = Counter(
+            "headroom_limits_total",
+            "Requests that were counted against a budget, by what was answered.",
+            ["budget", "result"],
+            registry=self.registry,
+        )
         self._users: dict[str, float] = {}
         active = Gauge(
             "headroom_active_users",
@@ -116,6 +128,14 @@ class Metrics:
     def cache_filled(self, family: Family, how: str) -> None:
         """Count how one miss was answered: read, waited, gave_up or early."""
         self._fills.labels(family.value, how).inc()
+
+    def auth_event(self, event: str) -> None:
+        """Count one event of logins and sessions; the names are few and fixed."""
+        self._auth.labels(event).inc()
+
+    def budget_asked(self, budget: str, result: str) -> None:
+        """Count one request against a budget: admitted, refused or uncounted (no Redis)."""
+        self._limited.labels(budget, result).inc()
 
     def user_seen(self, user: str) -> None:
         """Note that a user is active."""

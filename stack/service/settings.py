@@ -1,9 +1,11 @@
 """What one API replica needs to know."""
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from stack.infra.limits import Limits
 from stack.infra.operations import READS, Family, Operation
 from stack.infra.settings import StackSettings
 from stack.service.cache import FamilyPolicy
@@ -28,6 +30,11 @@ class Settings(StackSettings):
     )
     cache_shared_flights: frozenset[Family] = frozenset(Family)
     read_from_secondaries: frozenset[Operation] = frozenset()
+    # Logging in once more ends the session that was not used for longest. 0: no limit.
+    sessions_per_user: Annotated[int, Field(ge=0, le=10_000)] = 10
+    limits: Limits | None = None  # None: every request is admitted
+    # Who may say, by X-Real-IP, whose request it hands on: the load balancer.
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"),)
 
     def cache_policies(self) -> dict[Family, FamilyPolicy]:
         """How each cached family is kept."""

@@ -12,14 +12,15 @@ Part = Literal["cache", "db", "search", "password"]
 
 
 class Trace:
-    """Durations by part and the cache outcome of one request."""
+    """Durations by part, the cache outcome and own headers of one request."""
 
-    __slots__ = ("coalesced", "outcome", "request_id", "seconds", "user")
+    __slots__ = ("coalesced", "headers", "outcome", "request_id", "seconds", "user")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.outcome: Outcome = "none"
         self.coalesced = False
+        self.headers: list[tuple[bytes, bytes]] = []  # sent with the answer, whatever it is
         self.user: str | None = None
         self.seconds: dict[str, float] = {}
 

@@ -1,15 +1,24 @@
+import importlib
 import os
+import pkgutil
+import re
 import subprocess
 import sys
 
 import pytest
+from pydantic_settings import BaseSettings
 
+import stack
+from sim import scenario
 from sim.scenario import FAMILY_OF, Family, Operation
 from stack.infra import operations
+from stack.infra.limits import Limits
 from stack.infra.settings import KNOWN, InvalidSettings, SeedSettings
 from stack.service.settings import Settings
 from stack.worker.settings import IndexerSettings
 
+BUDGETS = ("auth", "search", "listing", "favourites")
+SECRET_NAME = re.compile(r"secret|password|credential|_key$|api_key|_token$")
 GOOD = {
     "HEADROOM_MONGO_URL": "mongodb://127.0.0.1:1,127.0.0.1:2/headroom?replicaSet=rs0",
     "HEADROOM_JWT_SECRET": "s" * 32,
@@ -29,6 +38,36 @@ def test_operation_and_family_names_are_those_of_the_scenario():
     assert [o.value for o in operations.Operation] == [o.value for o in Operation]
     assert {f.value for f in operations.Family} == {f.value for f in Family}
     assert {o.value for o in FAMILY_OF} <= {o.value for o in operations.READS}
+
+
+def test_the_budgets_are_those_of_the_scenario_and_of_the_design_document():
+    assert Limits().model_dump() == scenario.Limits().model_dump()
+    assert Limits.model_fields.keys() == scenario.Limits.model_fields.keys()
+    budgets = Limits().model_dump(include={f"{name}_per_min" for name in BUDGETS})
+    assert list(budgets.values()) == [5, 30, 60, 20]
+
+
+def test_no_secret_has_a_default():
+    for module in pkgutil.walk_packages(stack.__path__, "stack."):
+        if module.name.endswith("settings"):
+            importlib.import_module(module.name)
+    secrets = [
+        (settings, name, field)
+        for settings in subclasses(BaseSettings)
+        if settings.__module__.startswith("stack.")
+        for name, field in settings.model_fields.items()
+        if "Secret" in str(field.annotation) or SECRET_NAME.search(name)
+    ]
+    assert {name for _, name, _ in secrets} >= {"jwt_secret", "admin_password"}
+    for settings, name, field in secrets:
+        assert "Secret" in str(field.annotation), f"{settings.__name__}.{name} can be printed"
+        assert field.is_required() or field.default is None, f"{settings.__name__}.{name}"
+
+
+def subclasses(parent):
+    for child in parent.__subclasses__():
+        yield child
+        yield from subclasses(child)
 
 
 def test_the_cache_lives_as_long_as_the_design_document_says():

@@ -52,7 +52,7 @@ def product_routes(products: ProductService, bearer: Bearer, page_size: int) -> 
     async def update_product(
         product: ProductId,
         change: ProductChange,
-        principal: Annotated[Principal, Depends(bearer)],
+        principal: Annotated[Principal, Depends(bearer.allowing("products:write"))],
     ) -> Response:
         """Change a product (administrators only)."""
         principal.require_role("admin")
