@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -50,7 +50,9 @@ class Estimate(Record):
 
 
 class Artefact(Record):
-    """A file of a run."""
+    """A file of a run; FILE is its name there where the class stands outside this module."""
+
+    FILE: ClassVar[str] = ""
 
     schema_version: Literal[1] = 1
     created_at: datetime = Field(default_factory=now)
@@ -341,7 +343,7 @@ class Run:
 
     def path(self, kind: type[Artefact]) -> Path:
         """Where an artefact of that kind stands."""
-        return self.folder / FILES[kind]
+        return self.folder / (kind.FILE or FILES[kind])
 
     def has(self, kind: type[Artefact]) -> bool:
         """Whether that step has been done."""

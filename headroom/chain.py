@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from headroom import availability
 from headroom.artefacts import BillArtefact, Calibration, Prediction, Run, Summary, Verdict
 from headroom.calibrate import calibrate
 from headroom.compare import compared
@@ -13,6 +14,7 @@ from headroom.price import priced
 from headroom.render import render
 from headroom.traces import offered_order
 from headroom.verdict import verdict
+from sim.cost import price_book
 
 Say = Callable[[str], None]
 
@@ -54,6 +56,10 @@ def judge(run: Run) -> Verdict:
     bill = run.read(BillArtefact) if run.has(BillArtefact) else priced(scenario)
     run.write(bill)
     advised = priced(scenario, prediction.replicas_for_peak)
-    found = verdict(scenario, prediction, summary, bill, advised)
+    modelled = availability.available(
+        scenario, price_book(scenario.prices.book), api_needed=prediction.replicas_for_peak
+    )
+    run.write(modelled)
+    found = verdict(scenario, prediction, summary, bill, advised, modelled=modelled)
     run.write(found)
     return found

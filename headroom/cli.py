@@ -321,6 +321,20 @@ def price(scenario: ScenarioName = "million-users", as_json: AsJson = False) -> 
         show_json(found)
 
 
+@app.command("availability")
+def show_availability(
+    scenario: ScenarioName = "million-users",
+    api_needed: Annotated[int, typer.Option(min=1, help="API servers that the demand takes")] = 1,
+    months: Annotated[int, typer.Option(min=2, max=10**6, help="simulated")] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate months of the scenario's topology; name its weak points and their price."""
+    output.stderr = as_json
+    found = steps.availability_of_scenario(scenario_at(scenario), api_needed, months)
+    if as_json:
+        show_json(found)
+
+
 @app.command("render")
 def render_report(run: RunFolder) -> None:
     """Draw the report of a measured run again."""

@@ -11,6 +11,7 @@ from headroom.artefacts import (
     Summary,
     Verdict,
 )
+from headroom.availability import AvailabilityArtefact, available
 from headroom.calibrate import calibrate
 from headroom.console import figure, milliseconds, say, show
 from headroom.live import running_stack
@@ -18,6 +19,7 @@ from headroom.measure import measure
 from headroom.predict import predict
 from headroom.price import priced
 from headroom.render import render
+from sim.cost import price_book
 from sim.scenario import Scenario
 
 
@@ -92,6 +94,44 @@ def priced_scenario(scenario: Scenario) -> BillArtefact:
             for x in found.lines
         ]
         + [("total", "", "", figure(found.total_usd, 4), "")],
+    )
+    return found
+
+
+def availability_of_scenario(
+    scenario: Scenario, api_needed: int, months: int
+) -> AvailabilityArtefact:
+    """The availability of a scenario by the model, with its weak points."""
+    book = price_book(scenario.prices.book)
+    found = available(scenario, book, api_needed=api_needed, months=months)
+    show(
+        "minutes a month away, by the model on assumed failure rates",
+        ("tier", "its loss", "minutes (95 % of futures)", "promised"),
+        [
+            (
+                tier.name,
+                "ends the service" if tier.ends_service else "degrades it",
+                figure(tier.minutes),
+                "–" if tier.promised_fraction is None else f"{tier.promised_fraction:.3%}",
+            )
+            for tier in found.tiers
+        ]
+        + [("all together", "", figure(found.lost_min), f"{found.promised_fraction:.3%}")],
+    )
+    show(
+        f"single points of failure; the objective allows {found.budget_min:.3g} minutes a month, "
+        f"{found.months_within_budget.value:.0%} of months keep it",
+        ("part", "its loss", "remedy", "saves minutes", "USD a month"),
+        [
+            (
+                point.name,
+                "ends the service" if point.ends_service else "degrades it",
+                point.remedy or "none here",
+                "–" if point.saved_min is None else f"{point.saved_min:.3g}",
+                "–" if point.usd_per_month is None else f"{point.usd_per_month:.2f}",
+            )
+            for point in found.weak_points
+        ],
     )
     return found
 

@@ -1,5 +1,6 @@
 """The answer first: does the architecture carry its users, how far, and at what price."""
 
+from headroom import availability
 from headroom.artefacts import (
     BillArtefact,
     Estimate,
@@ -10,6 +11,7 @@ from headroom.artefacts import (
     Summary,
     Verdict,
 )
+from headroom.availability import AvailabilityArtefact
 from headroom.compare import measured_at
 from headroom.proportion import wilson
 from sim.scenario import Scenario
@@ -23,11 +25,13 @@ def verdict(
     summary: Summary,
     bill: BillArtefact,
     advised: BillArtefact,
+    *,
+    modelled: AvailabilityArtefact | None = None,
 ) -> Verdict:
     """Judge every objective and state the outcome in one sentence.
 
     `bill` is that of the topology as it stands, `advised` that of the replicas which the peak
-    needs: the price in the sentence.
+    needs: the price in the sentence. Without a modelled availability that objective is UNTESTED.
 
     INVALID when the evidence does not carry a judgement (no valid cell at or above the daily peak,
     or fewer than half of the cells valid); else FAIL when any objective is missed; else PASS.
@@ -40,7 +44,7 @@ def verdict(
         *_hit_ratio(scenario, prediction, summary),
         *_concurrent_users(scenario, prediction),
         _capacity(prediction, peak),
-        _availability(scenario),
+        availability.objective(scenario, modelled),
     )
     valid = sum(cell.conditions.valid for cell in summary.cells)
     statuses = {objective.status for objective in objectives}
@@ -64,7 +68,7 @@ def verdict(
         instances=prediction.replicas_for_peak,
         usd_per_month=advised.total_usd,
         objectives=objectives,
-        actions=actions(scenario, prediction, summary, objectives, bill),
+        actions=actions(scenario, prediction, summary, objectives, bill, modelled=modelled),
         valid_cells=valid,
         cells=len(summary.cells),
     )
@@ -251,28 +255,14 @@ def _capacity(prediction: Prediction, peak: Estimate) -> ObjectiveResult:
     )
 
 
-def _availability(scenario: Scenario) -> ObjectiveResult:
-    target = scenario.objectives.availability_fraction
-    return ObjectiveResult(
-        name="availability",
-        target=f"≥ {target * 100:.4g} %",
-        measured=None,
-        modelled=None,
-        unit="fraction",
-        status="UNTESTED",
-        note=(
-            f"allows {(1 - target) * 30 * 24 * 60:.0f} minutes a month; neither measured in a run "
-            "of minutes nor modelled yet"
-        ),
-    )
-
-
 def actions(
     scenario: Scenario,
     prediction: Prediction,
     summary: Summary,
     objectives: tuple[ObjectiveResult, ...],
     bill: BillArtefact,
+    *,
+    modelled: AvailabilityArtefact | None = None,
 ) -> tuple[str, ...]:
     """Three things to do next, the most pressing first."""
     steps = []
@@ -297,6 +287,9 @@ def actions(
             f"Add capacity where it binds: {prediction.production.bound_by}; "
             f"{_replicas_wanted(prediction)} API replicas carry the target."
         )
+    remedy = availability.action(modelled) if modelled else None
+    if "availability" in missed and remedy:
+        steps.append(remedy)
     replicas = scenario.topology.api.replicas
     spare = replicas - (prediction.replicas_for_peak + 1)
     if spare > 0:

@@ -35,6 +35,8 @@ def amount(value: float, unit: str) -> str:
     ('212 ms', '3.25 s', '0.8 ms')
     >>> amount(0.7512, "fraction"), amount(0.0004, "fraction"), amount(815.78, "usd")
     ('75.1 %', '0.04 %', '$816')
+    >>> amount(0.99912, "uptime")
+    '99.912 %'
     >>> amount(14.47, "req/s"), amount(10000.0, "users")
     ('14.5 req/s', '10,000 users')
     """
@@ -44,6 +46,8 @@ def amount(value: float, unit: str) -> str:
         return f"{digits(value * 100)} %"
     if unit == "usd":
         return dollars(value)
+    if unit == "uptime":  # near 1, where three digits would say 100 %
+        return f"{value * 100:.3f} %"
     return f"{digits(value)} {unit}"
 
 

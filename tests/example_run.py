@@ -18,9 +18,11 @@ from headroom.artefacts import (
     Singles,
     Summary,
 )
+from headroom.availability import available
 from headroom.compare import compared
 from headroom.price import priced
 from headroom.verdict import verdict
+from sim.cost import price_book
 from sim.scenario_file import load_scenario
 
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "million-users.yaml"
@@ -188,5 +190,7 @@ def example_run(root: Path) -> Run:
     bill = priced(scenario)
     run.write(bill)
     advised = priced(scenario, prediction.replicas_for_peak)
-    run.write(verdict(scenario, prediction, summary, bill, advised))
+    modelled = available(scenario, price_book(scenario.prices.book), months=50)
+    run.write(modelled)
+    run.write(verdict(scenario, prediction, summary, bill, advised, modelled=modelled))
     return run

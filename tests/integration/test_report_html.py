@@ -123,6 +123,7 @@ def test_the_sections_come_in_the_order_of_the_design(opened: Opened) -> None:
         "How far the model is off",
         "Scaling and N+1",
         "Cost",
+        "Availability",
         "Appendix: how this was found",
     ]
     links = opened.page.locator("nav a").all_inner_texts()

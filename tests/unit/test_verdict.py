@@ -16,10 +16,13 @@ from headroom.artefacts import (
     Summary,
     Verdict,
 )
+from headroom.availability import available
 from headroom.price import priced
 from headroom.verdict import peak_estimate, verdict
+from sim.cost import price_book
 from sim.scenario import Interval, Objectives, Scenario
 
+BOOK = price_book("2026-07")
 LATENCY, ERRORS, CAPACITY = "p95 latency at the peak", "errors", "load at the p95 objective"
 
 
@@ -106,6 +109,40 @@ def test_an_availability_that_no_run_tests_is_said_to_be_untested(evidence: Evid
     found = evidence.objective("availability")
     assert (found.status, found.measured, found.modelled) == ("UNTESTED", None, None)
     assert evidence.verdict().status == "PASS"
+
+
+def with_uptime(evidence: Evidence, uptime: float) -> Verdict:
+    modelled = available(evidence.scenario, BOOK, months=50).model_copy(
+        update={"uptime": Estimate.exact(uptime)}
+    )
+    advised = priced(evidence.scenario, evidence.prediction.replicas_for_peak)
+    return verdict(
+        evidence.scenario,
+        evidence.prediction,
+        evidence.summary,
+        evidence.bill,
+        advised,
+        modelled=modelled,
+    )
+
+
+def test_a_modelled_availability_is_judged_by_its_mean_and_said_to_be_a_model(
+    evidence: Evidence,
+) -> None:
+    for uptime, status in ((0.9990, "PASS"), (0.9989, "FAIL")):
+        found = with_uptime(evidence, uptime)
+        judged = next(each for each in found.objectives if each.name == "availability")
+        assert (judged.status, judged.measured) == (status, None)
+        assert judged.modelled == Estimate.exact(uptime)
+        assert judged.note.startswith("by the model, on assumed failure rates")
+        assert found.status == status
+
+
+def test_a_missed_availability_asks_for_the_remedy_that_saves_most(evidence: Evidence) -> None:
+    actions = with_uptime(evidence, 0.99).actions
+    assert actions[0].startswith(
+        "Remove a single point of failure: the same servers over 3 zones instead of the zone"
+    )
 
 
 def test_a_slow_measurement_fails_and_the_sentence_names_it(evidence: Evidence) -> None:
