@@ -8,15 +8,9 @@
 
 import numpy as np
 
+from sim.des.control import Scaling, plan_disruptions
 from sim.des.stack import Stack
-from sim.model.run import (
-    FamilyLookups,
-    SimulatedRun,
-    StationLoad,
-    check_inputs,
-    mean_of,
-    share_of,
-)
+from sim.model.run import FamilyLookups, SimulatedRun, check_inputs, load_of, share_of
 from sim.model.stack import StackModel
 from sim.workload.trace import Trace
 
@@ -45,6 +39,8 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
     """
     check_inputs(model, trace, seed)
     stack = Stack(model, trace, seed)
+    plan_disruptions(stack)
+    scalings = [Scaling(stack.clock, s, stack.groups[s.group]) for s in model.autoscalers]
     stack.run()
     end_s = float(stack.clock.now)
     for station in stack.stations.values():
@@ -58,12 +54,13 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
         attempts=np.array(stack.attempts, np.int16),
         end_s=end_s,
         stations=tuple(
-            StationLoad(
+            load_of(
                 station.name,
-                station.visits,
-                share_of(station.busy_s, station.slots, end_s),
-                station.completed / end_s if end_s > 0 else 0.0,
-                mean_of(station.wait_s, station.visits),
+                station.slots,
+                end_s,
+                (station.visits, station.completed),
+                busy_s=station.busy_s,
+                wait_s=station.wait_s,
             )
             for station in stack.stations.values()
         ),
@@ -76,5 +73,5 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
         },
         jobs_completed=stack.jobs_completed,
         stale_reads=sum(members.stale_reads for members in stack.replica_sets.values()),
-        scaling=tuple(action for scaling in stack.scalings for action in scaling.actions),
+        scaling=tuple(action for scaling in scalings for action in scaling.actions),
     )

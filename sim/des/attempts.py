@@ -1,15 +1,11 @@
 """One try at serving a request, or one job."""
 
-from typing import TYPE_CHECKING
-
 from simpy.events import Process
 
+from sim.des.caches import Flight
+from sim.des.protection import Connections, Fuse
+from sim.des.servers import StationState
 from sim.model.run import CacheOutcome
-
-if TYPE_CHECKING:
-    from sim.des.caches import Flight
-    from sim.des.protection import Connections, Fuse
-    from sim.des.servers import StationState
 
 
 class Attempt:

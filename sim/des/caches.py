@@ -1,12 +1,21 @@
 """Cache-aside with generations and single flight."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from simpy.events import Event
 
-from sim.des.attempts import Attempt
 from sim.des.clock import Clock
 from sim.model.parts import CacheFamily
+
+
+class Asker(Protocol):
+    """What a cache has to know of an attempt."""
+
+    key: int
+    user: int
+    stamps: dict[str, int]
+
 
 Entry = tuple[int, int]  # variant, key
 FlightKey = tuple[int, int, int, int]  # replica, variant, key, stamp
@@ -41,7 +50,7 @@ class FamilyState:
         self.flights: dict[FlightKey, Flight] = {}
         self.hits = self.misses = self.coalesced = 0
 
-    def key_of(self, attempt: Attempt) -> int:
+    def key_of(self, attempt: Asker) -> int:
         """The cached key that an attempt asks for."""
         asked = attempt.user if self.family.keyed_by == "user" else attempt.key
         return asked % self.family.keys
@@ -55,7 +64,7 @@ class FamilyState:
         alive = self.clock.now < self.expires_s.get(entry, 0.0)
         return alive and self.stored_stamp[entry] == stamp
 
-    def fill(self, attempt: Attempt, variant: int) -> None:
+    def fill(self, attempt: Asker, variant: int) -> None:
         """Store the attempt's key, stamped as of its lookup."""
         key = self.key_of(attempt)
         stamp = attempt.stamps.get(self.family.name, self.stamp(key))

@@ -2,17 +2,15 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sim.des.balancing import Balancer
 from sim.des.clock import Clock
+from sim.des.stack import Stack
 from sim.model.parts import Autoscaler, CacheRestart, Crash, Drain
 
-if TYPE_CHECKING:
-    from sim.des.stack import Stack
 
-
-def plan_disruptions(stack: "Stack") -> None:
+def plan_disruptions(stack: Stack) -> None:
     """Schedule begin, detection and end of every disruption, in their order (rule 8)."""
     for disruption in stack.model.disruptions:
         if isinstance(disruption, Crash):
@@ -23,7 +21,7 @@ def plan_disruptions(stack: "Stack") -> None:
             _plan_restart(stack, disruption)
 
 
-def _plan_crash(stack: "Stack", crash: Crash) -> None:
+def _plan_crash(stack: Stack, crash: Crash) -> None:
     station = stack.stations[crash.station]
     sets = [members for members in stack.replica_sets.values() if station in members.members]
 
@@ -54,7 +52,7 @@ def _plan_crash(stack: "Stack", crash: Crash) -> None:
         stack.clock.call_at(crash.until_s, lambda _: end())
 
 
-def _plan_drain(stack: "Stack", drain: Drain) -> None:
+def _plan_drain(stack: Stack, drain: Drain) -> None:
     station = stack.stations[drain.station]
 
     def change(drains: int) -> None:
@@ -66,7 +64,7 @@ def _plan_drain(stack: "Stack", drain: Drain) -> None:
         stack.clock.call_at(drain.until_s, lambda _: change(-1))
 
 
-def _plan_restart(stack: "Stack", restart: CacheRestart) -> None:
+def _plan_restart(stack: Stack, restart: CacheRestart) -> None:
     def begin() -> None:
         stack.caches_down += 1
         for family in stack.families.values():

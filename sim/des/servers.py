@@ -2,16 +2,19 @@
 
 from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from simpy.events import Event
+from simpy.events import Event, Process
 
 from sim.des.clock import Clock
 from sim.model.parts import Host, Station
 from sim.model.run import Outcome
 
-if TYPE_CHECKING:
-    from sim.des.attempts import Attempt
+
+class Visitor(Protocol):
+    """What a station has to know of an attempt that visits it."""
+
+    process: Process | None
 
 
 class Refused(Exception):
@@ -40,7 +43,7 @@ class StationState:
         self.eligible = True
         self.connections = 0  # attempts that hold this replica
         # Visits in order of arrival; kept only where a crash may have to fail them.
-        self.present: dict[Attempt, None] | None = {} if keeps_order else None
+        self.present: dict[Visitor, None] | None = {} if keeps_order else None
         # Accounts.
         self.here = 0
         self.visits = 0
@@ -63,7 +66,7 @@ class StationState:
         """Derive whether balancers may choose this station."""
         self.eligible = self.active and self.drains == 0 and not self.known_down
 
-    def admit(self, attempt: "Attempt") -> None:
+    def admit(self, attempt: Visitor) -> None:
         """Let a visit in, or raise Refused."""
         if self.down:
             raise Refused(Outcome.FAILED)
@@ -74,7 +77,7 @@ class StationState:
         if self.present is not None:
             self.present[attempt] = None
 
-    def leave(self, attempt: "Attempt") -> None:
+    def leave(self, attempt: Visitor) -> None:
         """A visit is done: let it out."""
         self.count()
         self.here -= 1
@@ -82,7 +85,7 @@ class StationState:
         if self.present is not None:
             del self.present[attempt]
 
-    def join(self, attempt: "Attempt", demand_s: float) -> Event:
+    def join(self, attempt: Visitor, demand_s: float) -> Event:
         """Start a visit; returns the event of its end of service, after which it must `leave`."""
         raise NotImplementedError
 
@@ -90,7 +93,7 @@ class StationState:
         """A host, or shared cores, began to serve this visit."""
         raise NotImplementedError
 
-    def crash(self) -> "list[Attempt]":
+    def crash(self) -> list[Visitor]:
         """Empty the station; returns the attempts it held, in the order in which they fail."""
         raise NotImplementedError
 
@@ -102,7 +105,7 @@ class OwnMachine(StationState):
         super().__init__(clock, station, keeps_order)
         self.free_s = [0.0] * station.slots  # a heap: when each slot becomes free
 
-    def join(self, attempt: "Attempt", demand_s: float) -> Event:
+    def join(self, attempt: Visitor, demand_s: float) -> Event:
         """Book the slot that is free first."""
         self.admit(attempt)
         now = self.clock.now
@@ -113,7 +116,7 @@ class OwnMachine(StationState):
         self.wait_s += start - now
         return self.clock.at(end)
 
-    def crash(self) -> "list[Attempt]":
+    def crash(self) -> list[Visitor]:
         """Forget all bookings."""
         assert self.present is not None
         lost = list(self.present)
@@ -127,7 +130,7 @@ class OwnMachine(StationState):
 class SharedVisit:
     """A visit that is served by cores which others share."""
 
-    def __init__(self, attempt: "Attempt", demand_s: float, station: StationState) -> None:
+    def __init__(self, attempt: Visitor, demand_s: float, station: StationState) -> None:
         self.attempt = attempt
         self.demand_s = demand_s
         self.station = station
@@ -177,7 +180,7 @@ class Cores:
         visit.station.started(visit)
         self.clock.schedule_at(visit.done, self.clock.now + visit.demand_s * self.stretch)
 
-    def forget(self, station: StationState) -> "list[Attempt]":
+    def forget(self, station: StationState) -> list[Visitor]:
         """Drop the visits of a crashed station that wait for a core."""
         lost = [visit for visit in self.queue if visit.station is station]
         self.queue = deque(visit for visit in self.queue if visit.station is not station)
@@ -259,13 +262,13 @@ class OnHost(StationState):
         self.free_slots = station.slots
         self.queue: deque[SharedVisit] = deque()
         self.in_service = 0
-        self.visit_of: dict[Attempt, SharedVisit] = {}  # with a core, in order of start
+        self.visit_of: dict[Visitor, SharedVisit] = {}  # with a core, in order of start
 
     def serving(self) -> int:
         """Visits that have a core."""
         return self.in_service
 
-    def join(self, attempt: "Attempt", demand_s: float) -> Event:
+    def join(self, attempt: Visitor, demand_s: float) -> Event:
         """Take a slot, or queue for one."""
         self.admit(attempt)
         visit = SharedVisit(attempt, demand_s, self)
@@ -284,7 +287,7 @@ class OnHost(StationState):
         self.wait_s += self.clock.now - visit.joined_s
         self.visit_of[visit.attempt] = visit
 
-    def leave(self, attempt: "Attempt") -> None:
+    def leave(self, attempt: Visitor) -> None:
         """Give back core and slot."""
         super().leave(attempt)
         self.in_service -= 1
@@ -294,7 +297,7 @@ class OnHost(StationState):
         else:
             self.free_slots += 1
 
-    def crash(self) -> "list[Attempt]":
+    def crash(self) -> list[Visitor]:
         """Give back all cores and slots (rule 8)."""
         assert self.present is not None
         self.count()
@@ -318,9 +321,9 @@ class Sharing(StationState):
     def __init__(self, clock: Clock, station: Station, keeps_order: bool) -> None:
         super().__init__(clock, station, keeps_order)
         self.cores = SharedCores(clock, Host(station.name, station.slots, discipline="ps"))
-        self.visit_of: dict[Attempt, SharedVisit] = {}
+        self.visit_of: dict[Visitor, SharedVisit] = {}
 
-    def join(self, attempt: "Attempt", demand_s: float) -> Event:
+    def join(self, attempt: Visitor, demand_s: float) -> Event:
         """Share the cores from now on."""
         self.admit(attempt)
         visit = SharedVisit(attempt, demand_s, self)
@@ -332,13 +335,13 @@ class Sharing(StationState):
         """Count the visit."""
         self.visits += 1
 
-    def leave(self, attempt: "Attempt") -> None:
+    def leave(self, attempt: Visitor) -> None:
         """Count what sharing added to the demand."""
         super().leave(attempt)
         visit = self.visit_of.pop(attempt)
         self.wait_s += self.clock.now - visit.joined_s - visit.demand_s
 
-    def crash(self) -> "list[Attempt]":
+    def crash(self) -> list[Visitor]:
         """Drop all visits."""
         assert self.present is not None
         self.count()

@@ -14,7 +14,6 @@ from sim.des.attempts import Attempt
 from sim.des.balancing import Balancer, Members
 from sim.des.caches import FamilyState, Flight
 from sim.des.clock import Clock
-from sim.des.control import Scaling, plan_disruptions
 from sim.des.protection import Buckets, Connections, Fuse, RetryBudget
 from sim.des.servers import (
     Cores,
@@ -85,11 +84,6 @@ class Stack:
         self.attempts = [1] * len(trace)
         self.unfinished = len(trace)
         self.finished = Event(self.clock)
-
-        plan_disruptions(self)
-        self.scalings = [
-            Scaling(self.clock, scaler, self.groups[scaler.group]) for scaler in model.autoscalers
-        ]
 
     def run(self) -> None:
         """Let all requests of the trace arrive, and wait until each has ended."""

@@ -1,24 +1,19 @@
 """The compiled engine: the same model as `sim.des`, the same rules, the same results, fast.
 
-- `program`: a StackModel translated into instructions and arrays. `layout`: those arrays.
+- `program`: a StackModel translated into instructions. `memory`: its arrays. `layout`: their form.
 - `tandem`: the short way for FIFO stations in a row. `stream`: traces of any length.
-- `loop`: the event loop. `events`: the heap. `servers`: stations and hosts. `walking`: routes,
-  caches, protections. `control`: disruptions and autoscalers. `draws`: demands.
+- `loop`: the event loop. `events`: the heap. `walking`: attempts on their routes. `servers` and
+  `booking`: stations and hosts. `balancing`, `caches`, `protection`, `control`: as in `sim.des`.
+- `draws`: one demand. `demands`: many at once.
 """
 
 import numpy as np
 
 from sim.kernel.layout import MORE_ACTIONS, MORE_ATTEMPTS, MORE_EVENTS, STUCK, Chunk, World
-from sim.kernel.program import Program, with_actions, with_attempts, with_events
+from sim.kernel.memory import empty_world, with_actions, with_attempts, with_events
+from sim.kernel.program import Program
 from sim.kernel.tandem import is_tandem, simulate_tandem
-from sim.model.run import (
-    FamilyLookups,
-    SimulatedRun,
-    StationLoad,
-    check_inputs,
-    mean_of,
-    share_of,
-)
+from sim.model.run import FamilyLookups, SimulatedRun, check_inputs, load_of, share_of
 from sim.model.stack import StackModel
 from sim.workload.trace import Trace
 
@@ -58,7 +53,7 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
         cache_outcome=np.zeros(requests, np.int8),
         attempts=np.zeros(requests, np.int16),
     )
-    world = program.world(attempts=256)
+    world = empty_world(program, attempts=256)
     if requests:
         world, _ = advanced(world, chunk, 0, last=True)
     return summary(model, world, chunk)
@@ -101,12 +96,13 @@ def summary(model: StackModel, world: World, chunk: Chunk) -> SimulatedRun:
         attempts=chunk.attempts,
         end_s=end_s,
         stations=tuple(
-            StationLoad(
+            load_of(
                 station.name,
-                int(row["visits"]),
-                share_of(float(row["busy_s"]), station.slots, end_s),
-                int(row["completed"]) / end_s if end_s > 0 else 0.0,
-                mean_of(float(row["wait_s"]), int(row["visits"])),
+                station.slots,
+                end_s,
+                (int(row["visits"]), int(row["completed"])),
+                busy_s=float(row["busy_s"]),
+                wait_s=float(row["wait_s"]),
             )
             for station, row in zip(model.stations, world.stations, strict=True)
         ),

@@ -11,23 +11,23 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
-UNCOUNTED: Any = {"_nrt": False}  # absent from numba's type information
+OPTIONS: Any = {"_nrt": False, "error_model": "numpy"}
 F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
     """Compile into a function of its own: for what is long or rare."""
-    return cast(F, njit(**UNCOUNTED)(function))
+    return cast(F, njit(**OPTIONS)(function))
 
 
 def inlined(function: F) -> F:
     """Compile into its callers: for what happens in each event."""
-    return cast(F, njit(**UNCOUNTED, forceinline=True)(function))
+    return cast(F, njit(**OPTIONS, forceinline=True)(function))
 
 
 def entry(function: F) -> F:
     """Compile for calls from Python; kept on disk, and the interpreter lock let go."""
-    return cast(F, njit(**UNCOUNTED, cache=True, nogil=True)(function))
+    return cast(F, njit(**OPTIONS, cache=True, nogil=True)(function))
 
 
 def _sources() -> str:

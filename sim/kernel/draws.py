@@ -97,6 +97,18 @@ def normal_quantile(u: float) -> float:
     return -x if q < 0.0 else x
 
 
+@inlined
+def near_quantile(u: float) -> float:
+    """`normal_quantile`, but NaN in the far tails; both branches are computed."""
+    q = u - 0.5
+    centre = q * _ratio(CENTRE_ABOVE, CENTRE_BELOW, 0.180625 - q * q)
+    r = np.sqrt(-log_of(u if q < 0.0 else 1.0 - u))
+    tail = _ratio(TAIL_ABOVE, TAIL_BELOW, r - 1.6)
+    tail = tail if r <= 5.0 else np.nan
+    tail = -tail if q < 0.0 else tail
+    return centre if abs(q) <= 0.425 else tail
+
+
 @compiled
 def _uncommon(
     u: float, kind: int, p0: float, p1: float, tables: Any, table_at: int, table_last: int

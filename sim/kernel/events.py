@@ -2,24 +2,35 @@
 
 from typing import Any
 
+import numpy as np
+
 from sim.kernel.compiled import compiled, inlined
 from sim.kernel.layout import WAITS, World
 
 
 @inlined
-def _sift_down(heap: Any, size: int, at: int, time_s: float, seq: int, what: int) -> None:
+def _comes_first(heap: Any, one: int, other: int) -> int:
+    """The earlier of two neighbours. Without a branch, for which it is cannot be foreseen."""
+    one_s, other_s = heap[one].time_s, heap[other].time_s
+    earlier = (other_s < one_s) | ((other_s == one_s) & (heap[other].seq < heap[one].seq))
+    return other if earlier else one
+
+
+@inlined
+def _sift_down(heap: Any, size: int, time_s: float, seq: int, what: int) -> None:
+    """Fill the hole at the root with an event, or with what comes before it."""
+    at = 0
     while True:
         child = 4 * at + 1
         if child >= size:
             break
-        best, best_time_s, best_seq = child, heap[child].time_s, heap[child].seq
-        for other in range(child + 1, min(child + 4, size)):
-            other_s = heap[other].time_s
-            if other_s < best_time_s or (other_s == best_time_s and heap[other].seq < best_seq):
-                best, best_time_s, best_seq = other, other_s, heap[other].seq
-        if time_s < best_time_s or (time_s == best_time_s and seq < best_seq):
+        # Past the end all times are infinite: four children can be compared in any case.
+        left, right = _comes_first(heap, child, child + 1), _comes_first(heap, child + 2, child + 3)
+        best = _comes_first(heap, left, right)
+        best_s, best_seq = heap[best].time_s, heap[best].seq
+        if time_s < best_s or (time_s == best_s and seq < best_seq):
             break
-        heap[at].time_s, heap[at].seq, heap[at].what = best_time_s, best_seq, heap[best].what
+        heap[at].time_s, heap[at].seq, heap[at].what = best_s, best_seq, heap[best].what
         at = best
     heap[at].time_s, heap[at].seq, heap[at].what = time_s, seq, what
 
@@ -36,7 +47,7 @@ def push(w: World, time_s: float, what: int) -> int:
     g.seq = seq + 1
     if g.hole:
         g.hole = 0
-        _sift_down(heap, g.heap, 0, time_s, seq, what)
+        _sift_down(heap, g.heap, time_s, seq, what)
         return seq
     at = g.heap
     g.heap = at + 1
@@ -61,7 +72,8 @@ def close_hole(w: World) -> None:
         g.heap = last
         if last > 0:
             time_s, seq, what = heap[last].time_s, heap[last].seq, heap[last].what
-            _sift_down(heap, last, 0, time_s, seq, what)
+            heap[last].time_s = np.inf
+            _sift_down(heap, last, time_s, seq, what)
 
 
 @inlined

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# Demands are drawn for so many requests at once, and so many such blocks are kept for each step.
+BLOCK, AHEAD = 32, 4
 I8, I32, I64, U64, F64 = np.int8, np.int32, np.int64, np.uint64, np.float64
 
 
@@ -39,7 +41,10 @@ HOST = _record(  # also the shared cores of a processor-sharing station without 
     shares=I32, cores=I64, stretch=F64, busy=I64, first=I32, last=I32, busy_s=F64, counted_s=F64,
     work_s=F64, jobs=I64, joined=I64, pending=I64, row=I32, agenda=I32,
 )
-GROUP = _record(policy=I32, first=I32, count=I32, turn=I32, base=U64)
+GROUP = _record(
+    policy=I32, first=I32, count=I32, turn=I32, eligible=I32, base=U64, first_draw=U64,
+    second_draw=U64,
+)
 SET = _record(
     first=I32, count=I32, primary=I32, electing=I32, turn=I32, parked=I32, parked_last=I32,
     agenda=I32, election_s=F64, keys=I64, keys_at=I64, writes=I64,
@@ -64,6 +69,7 @@ SCALER = _record(
 AGENDA = _record(kind=I32, a=I32, b=I32)  # events that belong to no attempt
 ACTION = _record(time_s=F64, scaler=I64, wanted=I64)
 EVENT = _record(time_s=F64, seq=I64, what=I64)  # what: an attempt, or -1 - a row of the agenda
+BLOCKS = _record(number=I64, uses=I32, drawn=I32)
 JOB = _record(tag=F64, order=I64, who=I64)
 ATTEMPT = _record(
     pending=I64, request=I64, key=I64, user=I64, arrival_s=F64, pc=I32, state=I32, station=I32,
@@ -109,6 +115,8 @@ class World(NamedTuple):
     stamps: Any  # [attempt, family]: generations as of the last lookup
     scratch: Any
     histogram: Any
+    blocks: Any  # [AHEAD * step + …]: which requests' demands are drawn ahead there
+    drawn_s: Any  # … and those demands
 
 
 class Chunk(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.kernel.balancing import count_read
 from sim.kernel.compiled import SOURCES, compiled, entry
 from sim.kernel.control import happen
 from sim.kernel.events import close_hole, new_attempt, start_timer
@@ -27,7 +28,7 @@ from sim.kernel.layout import (
     World,
 )
 from sim.kernel.servers import count_host, count_station, leave
-from sim.kernel.walking import FAILED, TIMEOUT, answer, conclude, count_read, walk
+from sim.kernel.walking import FAILED, TIMEOUT, answer, conclude, walk
 
 
 def _build(sources: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

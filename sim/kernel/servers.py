@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sim.kernel.booking import occupy
 from sim.kernel.compiled import compiled, inlined
 from sim.kernel.events import append, push, take_first, wake
 from sim.kernel.layout import HOSTED, OWN, SERVED, SHARING, WAITS, World
@@ -41,27 +42,19 @@ def update_eligible(w: World, s: int) -> None:
     station = w.stations[s]
     good = station.active and station.drains == 0 and not station.known_down
     station.eligible = 1 if good else 0
+    for number in range(w.groups.size):
+        group = w.groups[number]
+        group.eligible = 0
+        for place in range(group.count):
+            group.eligible += w.stations[w.members[group.first + place]].eligible
 
 
 @inlined
 def book(w: World, s: int, demand_s: float) -> float:
     """Book the slot that is free first (rule 2); returns start of service."""
     station, free_s = w.stations[s], w.free_s
-    at, slots = station.free_at, station.slots
-    start = max(w.g[0].now, free_s[at])
-    end = start + demand_s
-    hole = 0
-    while True:
-        child = 2 * hole + 1
-        if child >= slots:
-            break
-        if child + 1 < slots and free_s[at + child + 1] < free_s[at + child]:
-            child += 1
-        if free_s[at + child] >= end:
-            break
-        free_s[at + hole] = free_s[at + child]
-        hole = child
-    free_s[at + hole] = end
+    start = max(w.g[0].now, free_s[station.free_at])
+    occupy(free_s, station.free_at, station.slots, start + demand_s)
     return start
 
 
@@ -104,7 +97,7 @@ def _start_on_core(w: World, host: Any, a: int) -> None:
     wake(w, a, SERVED, w.g[0].now + w.attempts[a].demand_s * host.stretch)
 
 
-@compiled
+@inlined
 def release_core(w: World, h: int, a: int) -> None:
     """Give the core of a visit to the first that waits; or stop serving it, if it was not done."""
     host = w.hosts[h]

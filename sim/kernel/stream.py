@@ -61,11 +61,12 @@ def simulate_stream(model: StackModel, chunks: Iterable[Trace], *, seed: int) ->
     """
     from sim.kernel import advanced, starts, summary
     from sim.kernel.layout import Chunk
+    from sim.kernel.memory import empty_world
     from sim.kernel.program import Program
     from sim.model.run import check_inputs
 
     program = Program(model, seed)
-    world = program.world(attempts=256)._replace(histogram=np.zeros(BINS, np.int64))
+    world = empty_world(program, attempts=256)._replace(histogram=np.zeros(BINS, np.int64))
     empty = Chunk(
         arrival_s=np.zeros(0),
         start=np.zeros(0, np.int32),

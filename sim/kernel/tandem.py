@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from sim.kernel import draws
+from sim.kernel.booking import occupy
 from sim.kernel.compiled import SOURCES, compiled, entry
+from sim.kernel.memory import empty_world
 from sim.kernel.program import Program
 from sim.model.parts import Client
-from sim.model.run import FamilyLookups, SimulatedRun, StationLoad, mean_of, share_of
+from sim.model.run import FamilyLookups, SimulatedRun, load_of
 from sim.model.stack import StackModel
 from sim.model.steps import Visit
 from sim.workload.trace import Trace
@@ -106,18 +108,7 @@ def _build(sources: str) -> Callable[..., None]:
             at, count = free_at[place], slots[place]
             start = max(now, free_s[at])
             end = start + demand_s
-            hole = 0
-            while True:
-                child = 2 * hole + 1
-                if child >= count:
-                    break
-                if child + 1 < count and free_s[at + child + 1] < free_s[at + child]:
-                    child += 1
-                if free_s[at + child] >= end:
-                    break
-                free_s[at + hole] = free_s[at + child]
-                hole = child
-            free_s[at + hole] = end
+            occupy(free_s, at, count, end)
             wait_s[place] += start - now
             busy_s[place] += demand_s
             visits[place] += 1
@@ -139,7 +130,7 @@ pass_tier = _build(SOURCES)
 def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
     """`simulate` for a model that `is_tandem`."""
     program = Program(model, seed)
-    world = program.world(attempts=1)
+    world = empty_world(program, attempts=1)
     requests = len(trace)
     time_s = np.array(trace.arrival_s, np.float64)
     order = np.arange(requests)
@@ -168,13 +159,7 @@ def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
     for station in model.stations:
         count, busy, wait = loads.get(station.name, (0, 0.0, 0.0))
         stations.append(
-            StationLoad(
-                station.name,
-                count,
-                share_of(busy, station.slots, end_s),
-                count / end_s if end_s > 0 else 0.0,
-                mean_of(wait, count),
-            )
+            load_of(station.name, station.slots, end_s, (count, count), busy_s=busy, wait_s=wait)
         )
     return SimulatedRun(
         sojourn_s=sojourn_s,

@@ -150,9 +150,24 @@ def check_inputs(model: StackModel, trace: Trace, seed: int) -> None:
         require(name in model.route_of, "trace.operations", name, f"operations routed: {known}")
 
 
-def mean_of(total: float, count: int) -> float:
-    """total / count, 0 when there is nothing to average."""
-    return total / count if count else 0.0
+def load_of(
+    name: str,
+    slots: int,
+    end_s: float,
+    visits_and_completed: tuple[int, int],
+    *,
+    busy_s: float,
+    wait_s: float,
+) -> StationLoad:
+    """The load of a station over [0, end_s], from its accounts."""
+    visits, completed = visits_and_completed
+    return StationLoad(
+        name,
+        visits,
+        utilisation=share_of(busy_s, slots, end_s),
+        throughput_per_s=completed / end_s if end_s > 0 else 0.0,
+        mean_wait_s=wait_s / visits if visits else 0.0,
+    )
 
 
 def share_of(area_s: float, slots: int, end_s: float) -> float:

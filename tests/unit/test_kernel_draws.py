@@ -9,6 +9,7 @@ import pytest
 from sim import draws
 from sim.draws import Demand, demand_s, uniform, uniform_each
 from sim.errors import InvalidScenario
+from sim.kernel import draws as compiled_draws
 from sim.kernel import simulate
 from sim.model import Delay, Route, StackModel, Station
 from sim.workload.trace import Trace
@@ -48,6 +49,13 @@ def test_python_numpy_and_the_kernel_draw_the_same_bits(demand: Demand) -> None:
     np.testing.assert_array_equal(compiled, vectorised)
     one_by_one = [demand_s(demand, 9, "delay", request) for request in range(2_000)]
     np.testing.assert_array_equal(one_by_one, compiled[:2_000])
+
+
+def test_the_quantile_without_branches_leaves_the_far_tails_to_the_other() -> None:
+    for u in (1.4e-11, 1e-3, 0.074, 0.076, 0.5, 0.93, 1 - 1.4e-11):
+        assert compiled_draws.near_quantile(u) == draws.normal_quantile(u)
+    for u in (2.0**-53, 1e-12, 1 - 1e-12, 1 - 2.0**-53):
+        assert math.isnan(compiled_draws.near_quantile(u))
 
 
 def test_uniforms_pass_chi_squared_and_lie_strictly_between_0_and_1() -> None:
