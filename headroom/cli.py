@@ -1,8 +1,10 @@
 """`headroom`: the steps of the workbench as commands."""
 
+import dataclasses
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -24,7 +26,7 @@ from stack.errors import StackError
 from stack.load.errors import LoadError
 from stack.local import (
     kill_part,
-    logs,
+    logbook,
     restart,
     scale,
     stack_folder,
@@ -217,13 +219,31 @@ def show_status(name: StackName = "default", as_json: AsJson = False) -> None:
 @app.command("logs")
 def show_logs(
     part: Annotated[str | None, typer.Argument(help="one part; all without it")] = None,
+    *,
     lines: Annotated[int, typer.Option("-n", min=1)] = 50,
+    grep: Annotated[str | None, typer.Option(help="a regular expression in the line")] = None,
+    request: Annotated[str | None, typer.Option(help="a request's id (X-Request-ID)")] = None,
+    level: Annotated[str, typer.Option(help="DEBUG, INFO, WARN or ERROR, and above")] = "DEBUG",
+    since: Annotated[str, typer.Option(help="30s, 10m, 2h, 1d ago, or a time")] = "3650d",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as lines come")] = False,
     name: StackName = "default",
+    as_json: AsJson = False,
 ) -> None:
-    """Print the last lines of the parts' logs."""
-    for each, text in logs(stack_folder(name), part, lines=lines).items():
-        for line in text:
-            output.print(f"{each:>14} | {line}", markup=False)
+    """Print the last lines of all parts' logs in one view, by time; search them."""
+    folder = stack_folder(name)
+    search = logbook.LogSearch(
+        part=part,
+        grep=grep,
+        request=request,
+        level=level.upper(),  # type: ignore[arg-type] # LogSearch refuses what is no level
+        since=logbook.since(since, time.time()),
+    )
+    look = logbook.followed if follow else logbook.found_in_logs
+    for entry in look(folder, search, lines):
+        if as_json:
+            sys.stdout.write(json.dumps(dataclasses.asdict(entry) | {"time": entry.time}) + "\n")
+        else:
+            output.print(f"{entry.time[11:23]} {entry.part:>13} | {entry.line}", markup=False)
 
 
 @app.command()

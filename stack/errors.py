@@ -13,6 +13,7 @@
     ├── StackRunning        a stack of that name already runs
     ├── StackNotRunning     there is no such stack
     ├── UnknownPart         the stack has no part of that name
+    ├── InvalidLogSearch    no such level, time or pattern to search the logs for
     ├── ScaleRefused        no such number of replicas, or of such parts
     ├── PartFailed          a part ended, or never became ready; carries its last log lines
     └── SupervisorLost      the supervisor ended without saying why
@@ -205,6 +206,17 @@ class UnknownPart(StackError):
     def describe(self) -> str:
         """Name the part and those that exist."""
         return f"no part is named {self.values['part']!r}; parts: {', '.join(self.values['parts'])}"
+
+
+class InvalidLogSearch(StackError):
+    """The logs cannot be searched for that."""
+
+    def __init__(self, what: str, value: str, allowed: str) -> None:
+        super().__init__(what=what, value=value, allowed=allowed)
+
+    def describe(self) -> str:
+        """Name the condition, its value and what is allowed."""
+        return f"{self.values['what']}: {self.values['value']!r}; allowed: {self.values['allowed']}"
 
 
 class ScaleRefused(StackError):

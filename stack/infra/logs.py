@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 
-LEVELS = {"stack": logging.INFO, "uvicorn": logging.WARNING}
+LogLevel = Literal["DEBUG", "INFO", "WARN", "ERROR"]
+# The four levels of the design; what Python calls otherwise.
+_NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 
 
 class JsonFormatter(logging.Formatter):
@@ -21,23 +24,29 @@ class JsonFormatter(logging.Formatter):
         """The record as one line of JSON."""
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
+            "level": _NAMES.get(record.levelno, record.levelname),
             "process": self._process,
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request := self._request_id():
+        # Work that a request has ordered names it itself: `extra={"request_id": …}`.
+        if request := getattr(record, "request_id", None) or self._request_id():
             entry["request_id"] = request
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(entry, default=str).decode()
 
 
-def log_as_json(process: str, request_id: Callable[[], str | None] = lambda: None) -> None:
+def log_as_json(
+    process: str,
+    request_id: Callable[[], str | None] = lambda: None,
+    level: LogLevel = "INFO",
+) -> None:
     """Send the log to standard error as JSON; called again, it replaces itself."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(process, request_id))
-    for name, level in LEVELS.items():
+    wanted = logging.getLevelNamesMapping()[level]
+    for name, lowest in (("stack", wanted), ("uvicorn", max(wanted, logging.WARNING))):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(level)
+        logger.setLevel(lowest)

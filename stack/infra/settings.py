@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from stack.infra.catalogue import Catalogue
+from stack.infra.logs import LogLevel
 
 PREFIX = "HEADROOM_"
 # Everything that some part of the stack reads. All parts are started with one environment, so
@@ -20,6 +21,7 @@ KNOWN = frozenset(
         "JWT_SECRET",
         "ADMIN_PASSWORD",
         "REPLICA",
+        "LOG_LEVEL",
         "CACHE_TTL_S",
         "CACHE_CLEARED_BY_UPDATE",
         "CACHE_TTL_JITTER_FRACTION",
@@ -49,6 +51,7 @@ class StackSettings(BaseSettings):
     redis_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://.+")] | None = None
     elasticsearch_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
     catalogue: Catalogue = Catalogue()
+    log_level: LogLevel = "INFO"
 
     @classmethod
     def from_environment(cls) -> Self:

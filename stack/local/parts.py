@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import stack
 from stack.infra.nginx import NginxConfig, Tls, nginx_conf
 from stack.local import servers
-from stack.local.info import PartKind
+from stack.local.info import PartInfo, PartKind
 from stack.local.ports import free_port
 from stack.local.readiness import http_answers, mongo_answers, redis_answers
 from stack.local.spec import StackSpec
@@ -85,6 +85,22 @@ class Layout:
             "PYTHONPATH": str(Path(stack.__file__).parent.parent),
             "PYTHONUNBUFFERED": "1",  # the last words of a process that dies must be in its log
         }
+
+
+def planned_parts(spec: StackSpec, layout: Layout) -> Iterator[PartInfo]:
+    """What a stack will consist of, before anything is started."""
+
+    def planned(name: str, kind: PartKind) -> PartInfo:
+        return PartInfo(name=name, kind=kind, log=layout.log(name))
+
+    yield planned("nginx", "nginx")
+    yield from (planned(f"api-{n + 1}", "api") for n in range(spec.api_replicas))
+    if spec.cache_memory_mib:
+        yield planned("redis", "redis")
+    yield from (planned(f"mongo-{n + 1}", "mongo") for n in range(spec.database_members))
+    if spec.search_engine == "elasticsearch":
+        yield planned("elasticsearch", "elasticsearch")
+        yield planned("indexer", "indexer")
 
 
 def redis_part(spec: StackSpec, layout: Layout) -> Part:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,22 +75,9 @@ class Supervisor:
             admin_password=secrets.token_urlsafe(18),
             jwt_secret=secrets.token_urlsafe(48),
             access_log=self.layout.access_log,
-            parts=tuple(self._planned_parts()),
+            parts=tuple(rooms.planned_parts(self.spec, self.layout)),
         )
         self.info.write()
-
-    def _planned_parts(self) -> Iterable[PartInfo]:
-        def planned(name: str, kind: Any) -> PartInfo:
-            return PartInfo(name=name, kind=kind, log=self.layout.log(name))
-
-        yield planned("nginx", "nginx")
-        yield from (planned(f"api-{n + 1}", "api") for n in range(self.spec.api_replicas))
-        if self.spec.cache_memory_mib:
-            yield planned("redis", "redis")
-        yield from (planned(f"mongo-{n + 1}", "mongo") for n in range(self.spec.database_members))
-        if self.spec.search_engine == "elasticsearch":
-            yield planned("elasticsearch", "elasticsearch")
-            yield planned("indexer", "indexer")
 
     # --- telling
 

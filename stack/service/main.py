@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises InvalidSettings that names every fault of the environment.
     """
     settings = settings or Settings.from_environment()
-    log_as_json(settings.replica, current_request_id)
+    log_as_json(settings.replica, current_request_id, settings.log_level)
     secret = settings.jwt_secret.get_secret_value()
     mongo = mongo_client(settings.mongo_url)
     database = database_of(mongo)

@@ -288,7 +288,7 @@ def main() -> int:
         return 2
     if check:
         return 0 if asyncio.run(is_alive(settings)) else 1
-    log_as_json("indexer")
+    log_as_json("indexer", level=settings.log_level)
     try:
         asyncio.run(index_until_stopped(settings))
     except InvalidSettings as error:

@@ -26,13 +26,17 @@ class IndexWriter:
         self._client = client
         self._index = index
         self._pending: dict[str, list[dict[str, Any]]] = {}
+        self._ordered_by: dict[str, str] = {}  # the request behind a change, for the log
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def put(self, product: Document, version: int) -> None:
         """Index this product with the next flush."""
-        self._pending[str(product["_id"])] = list(bulk_index(product, version, self._index))
+        identifier = str(product["_id"])
+        self._pending[identifier] = list(bulk_index(product, version, self._index))
+        if request := product.get("changed_by"):
+            self._ordered_by[identifier] = request
 
     def remove(self, identifier: str, version: int) -> None:
         """Delete this product with the next flush."""
@@ -51,6 +55,9 @@ class IndexWriter:
         if answer["errors"]:
             self._judge([next(iter(item.values())) for item in answer["items"]])
         self._pending.clear()
+        for identifier, request in self._ordered_by.items():
+            log.info("product %s is in the index", identifier, extra={"request_id": request})
+        self._ordered_by.clear()
 
     @staticmethod
     def _judge(results: list[dict[str, Any]]) -> None:

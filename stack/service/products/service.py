@@ -1,5 +1,6 @@
 """Product lists from the cache or the database, detail from the database, and updates."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,9 @@ from stack.service.products.cursor import CursorCodec
 from stack.service.products.schemas import ProductChange
 from stack.service.replies import encoded, public
 from stack.service.settings import Settings
+from stack.service.trace import current_trace
 
+log = logging.getLogger(__name__)
 SUMMARY = {
     "title": 1,
     "brand": 1,
@@ -107,6 +110,7 @@ class ProductService:
         """Change a product, clear what shows it, and return it as JSON. Raises NotFound."""
         fields: dict[str, Any] = change.model_dump(exclude_none=True)
         fields["updated_at"] = datetime.now(UTC)
+        fields["changed_by"] = current_trace().request_id  # so that the indexer's log can name it
         with self._metrics.database(Operation.PRODUCT_UPDATE):
             changed = await self._primary.find_one_and_update(
                 {"_id": identifier},
@@ -117,6 +121,7 @@ class ProductService:
         if changed is None:
             raise NotFound(f"there is no product {identifier}")
         await self._cache.clear(*self._shown_by(changed["category"]))
+        log.info("product %s changed: %s", identifier, ", ".join(change.model_fields_set))
         return encoded(public(changed))
 
     def _shown_by(self, category: str) -> list[str]:
