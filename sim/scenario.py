@@ -8,26 +8,59 @@ import math
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10**12)]
+from sim.scenario_base import (
+    Count,
+    FieldError,
+    Fraction,
+    FractionInterval,
+    Interval,
+    NonNegative,
+    Part,
+    Positive,
+    PositiveInterval,
+)
+from sim.scenario_money import BillComponent, Prices, Reliability, StatedLine
+
+__all__ = [
+    "FAMILY_OF",
+    "WRITES",
+    "Api",
+    "Autoscaling",
+    "BillComponent",
+    "Cache",
+    "CachePolicy",
+    "Catalogue",
+    "Count",
+    "Database",
+    "Experiment",
+    "Family",
+    "FieldError",
+    "Fraction",
+    "FractionInterval",
+    "Interval",
+    "Limits",
+    "LoadBalancer",
+    "NonNegative",
+    "Objectives",
+    "Operation",
+    "Part",
+    "Popularity",
+    "Positive",
+    "PositiveInterval",
+    "Prices",
+    "Profile",
+    "Reliability",
+    "Scenario",
+    "Search",
+    "StatedLine",
+    "Topology",
+    "Workload",
+]
 
 
-class Part(BaseModel):
-    """Base of every section: frozen, no unknown field, no silent conversion from text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class FieldError(ValueError):
-    """A fault at a place that the check of a whole part found: where in it, and what was there."""
-
-    def __init__(self, where: tuple[str, ...], value: object, allowed: str) -> None:
-        super().__init__(allowed)
-        self.where, self.value = where, value
+FEWEST_REQUESTS = 20  # of which a 95 % quantile can be read
 
 
 class Operation(StrEnum):
@@ -260,89 +293,6 @@ class Objectives(Part):
     concurrent_users: Count | None = None
 
 
-class BillComponent(StrEnum):
-    """What a line of a bill pays for; a stated line names one to be re-priced beside it."""
-
-    COMPUTE = "compute"
-    DATABASE = "database"
-    CACHE = "cache"
-    SEARCH = "search"
-    LOAD_BALANCER = "load_balancer"
-    OBJECTS_AND_CDN = "objects_and_cdn"
-    OBSERVABILITY = "observability"
-
-
-class StatedLine(Part):
-    """One line of the bill as the design document states it."""
-
-    item: str
-    usd_per_month: NonNegative
-    component: BillComponent | None = None
-
-
-class Prices(Part):
-    """Which price book applies, and what the document claims it costs."""
-
-    book: str = "2026-07"
-    region: str = "us-east-1"
-    purchase: Literal["on_demand", "reserved_1y", "reserved_3y"] = "on_demand"
-    objects_gib: NonNegative = 0.0
-    egress_gib_per_month: NonNegative = 0.0
-    monitored_hosts: Annotated[int, Field(ge=0, le=100_000)] = 0
-    stated_bill: tuple[StatedLine, ...] = ()
-
-
-class Interval(Part):
-    """A range that an input may take; read as its 5 % and 95 % quantiles."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.low <= self.high:
-            raise ValueError("`low` is larger than `high`")
-        return self
-
-
-FEWEST_REQUESTS = 20  # of which a 95 % quantile can be read
-
-
-class PositiveInterval(Interval):
-    """A range of numbers above 0."""
-
-    low: Positive
-    high: Positive
-
-
-class FractionInterval(Interval):
-    """A range of shares."""
-
-    low: Annotated[float, Field(gt=0, le=1)]
-    high: Annotated[float, Field(gt=0, le=1)]
-
-
-class Reliability(Part):
-    """How often parts fail and how long they stay away, and over how many zones they are spread.
-
-    Each figure is a range, read as its 5 % and 95 % quantiles. Most defaults are assumptions, wide
-    for want of published figures (sim/availability/futures.py names the sources there are);
-    whoever has records of their own states them here.
-    """
-
-    zones: Annotated[int, Field(ge=1, le=6)] = 1  # of the servers one runs oneself
-    server_between_failures_h: PositiveInterval = PositiveInterval(low=720.0, high=17_520.0)
-    server_away_h: PositiveInterval = PositiveInterval(low=0.05, high=2.0)
-    common_cause_fraction: FractionInterval = FractionInterval(low=0.02, high=0.10)
-    election_beyond_timeout_s: PositiveInterval = PositiveInterval(low=0.5, high=8.0)
-    zone_between_failures_h: PositiveInterval = PositiveInterval(low=8_760.0, high=87_600.0)
-    zone_away_h: PositiveInterval = PositiveInterval(low=0.5, high=8.0)
-    provider_to_sla_ratio: PositiveInterval = PositiveInterval(low=0.1, high=2.0)
-    provider_away_h: PositiveInterval = PositiveInterval(low=0.1, high=4.0)
-    planned_per_month: PositiveInterval = PositiveInterval(low=1.0, high=8.0)
-    planned_s: PositiveInterval = PositiveInterval(low=10.0, high=120.0)
-
-
 class Experiment(Part):
     """How the live stack is measured."""
 
@@ -375,7 +325,7 @@ class Scenario(Part):
     objectives: Objectives
     prices: Prices = Prices()
     reliability: Reliability = Reliability()
-    uncertainty: dict[str, Interval] = {}
+    uncertainty: dict[str, Interval] = Field(default_factory=dict)
     experiment: Experiment
 
     @model_validator(mode="after")

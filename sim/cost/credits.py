@@ -1,0 +1,184 @@
+"""CPU credits of burstable instances: how a day's curve earns and spends them, and what runs dry.
+
+One credit is one vCPU busy for one minute. An instance earns at a fixed rate, keeps at most what it
+earns in 24 h, and spends what its vCPUs do. In `standard` mode an instance without credits is held
+at its baseline; in `unlimited` mode it goes on, on surplus credits that later earnings pay back,
+and each surplus credit beyond a day's earnings is charged.
+
+Assumes: all instances of a tier share the load evenly; nothing but requests takes CPU; the curve
+    repeats and has done so for one period before the one that is reported.
+Lies when: agents, the system or deploys take a notable share; the load balancer is uneven.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.cost.pricebook import HOURS_PER_MONTH
+from sim.errors import InvalidScenario, Problem, require
+from sim.queueing.domain import non_negative, positive
+
+Mode = Literal["unlimited", "standard"]
+
+
+@dataclass(frozen=True)
+class Burstable:
+    """How an instance type earns credits.
+
+    Attributes:
+        credits_per_h: earned an hour, whatever it does.
+        most_credits: that can be kept; also the surplus that may be owed before it is charged.
+        baseline_fraction: of each vCPU, which spends just what is earned.
+    """
+
+    sku: str
+    vcpu: int
+    credits_per_h: float
+    most_credits: float
+    baseline_fraction: float
+    source: str
+
+
+@dataclass(frozen=True)
+class CreditDay:
+    """One period of a curve on one instance, after a period of getting used to it.
+
+    Attributes:
+        sku: the instance type.
+        mode: `unlimited` or `standard`.
+        hours: of each step's end since the beginning of the period.
+        balance: credits kept less credits owed, at the end of each step.
+        spent: credits spent in the period.
+        earned: credits earned in the period, those lost at a full balance included.
+        dry_from_h: hour of the period at which nothing is kept for the first time; None: never.
+        dry_fraction: share of the period with nothing kept while more than the baseline was wanted.
+        charged: surplus credits charged in the period; 0 in standard mode.
+        withheld: credits wanted and not given, in vCPU-minutes; 0 in unlimited mode.
+    """
+
+    sku: str
+    mode: Mode
+    hours: npt.NDArray[np.float64]
+    balance: npt.NDArray[np.float64]
+    spent: float
+    earned: float
+    dry_from_h: float | None
+    dry_fraction: float
+    charged: float
+    withheld: float
+
+    @property
+    def charged_per_month(self) -> float:
+        """Surplus credits charged in a month of 730 h at this rate."""
+        return self.charged / float(self.hours[-1]) * HOURS_PER_MONTH
+
+
+@cache
+def burstable_types() -> dict[str, Burstable]:
+    """All types with CPU credits, by SKU."""
+    text = files("sim").joinpath("data", "burstable.csv").read_text(encoding="utf-8")
+    return {
+        row["sku"]: Burstable(
+            sku=row["sku"],
+            vcpu=int(row["vcpu"]),
+            credits_per_h=float(row["credits_per_h"]),
+            most_credits=float(row["most_credits"]),
+            baseline_fraction=float(row["baseline_fraction"]),
+            source=row["source"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def burstable(sku: str) -> Burstable:
+    """How a type earns credits.
+
+    Raises: InvalidScenario naming those that do.
+
+    >>> burstable("t3.medium").credits_per_h  # 20 % of 2 vCPUs × 60 min
+    24.0
+    """
+    types = burstable_types()
+    if sku not in types:
+        raise InvalidScenario(Problem("sku", sku, f"one of {', '.join(types)}"))
+    return types[sku]
+
+
+def credit_day(
+    sku: str,
+    busy_vcpus: npt.ArrayLike,
+    step_s: float,
+    *,
+    mode: Mode = "unlimited",
+    start: float = 0.0,
+    used_to_it: bool = True,
+) -> CreditDay:
+    """Earn and spend credits along a curve of vCPUs kept busy.
+
+    Args:
+        sku: a type with credits, such as "t3.medium".
+        busy_vcpus: vCPUs that the load wants busy in each step, 0 up; more than the type has is
+            cut off.
+        step_s: length of a step, s, > 0.
+        mode: `unlimited` (the default of T3 and T4g) or `standard`.
+        start: credits kept at the beginning, 0..most_credits; T3 and T4g start with none.
+        used_to_it: go through the curve once before the period that is reported.
+    Returns: the period that is reported.
+    Raises: InvalidScenario outside those domains.
+    Source: Amazon EC2 User Guide, burstable performance instances (URL in sim/data/burstable.csv).
+
+    >>> day = credit_day("t3.medium", [1.0] * 24, 3600.0, used_to_it=False)
+    >>> day.spent, day.earned  # one vCPU for a day; 24 an hour
+    (1440.0, 576.0)
+    >>> day.charged  # 864 owed, of which 576 may wait
+    288.0
+    """
+    kind, step = burstable(sku), positive("step_s", step_s)
+    require(mode in ("unlimited", "standard"), "mode", mode, "unlimited or standard")
+    begin = non_negative("start", start)
+    require(begin <= kind.most_credits, "start", start, f"at most {kind.most_credits:g}")
+    wanted = np.asarray(busy_vcpus, dtype=np.float64)
+    good = (
+        wanted.ndim == 1 and wanted.size > 0 and bool(np.all(np.isfinite(wanted) & (wanted >= 0)))
+    )
+    require(good, "busy_vcpus", busy_vcpus, "a list of finite numbers, 0 or more")
+    spend = np.minimum(wanted, kind.vcpu) * step / 60.0
+    if used_to_it:
+        begin = _walk(kind, spend, step, mode, begin).balance[-1]
+    return _walk(kind, spend, step, mode, begin)
+
+
+def _walk(
+    kind: Burstable, spend: npt.NDArray[np.float64], step_s: float, mode: Mode, start: float
+) -> CreditDay:
+    earn = kind.credits_per_h * step_s / 3600.0
+    lowest = -kind.most_credits if mode == "unlimited" else 0.0
+    balance = np.empty(spend.size)
+    kept, beyond, dry_steps, dry_from = start, 0.0, 0, None
+    for index, cost in enumerate(spend.tolist()):
+        kept = min(kept + earn - cost, kind.most_credits)
+        if kept < lowest:
+            beyond += lowest - kept
+            kept = lowest
+        if kept <= 0.0 and cost > earn:
+            dry_steps += 1
+            dry_from = index if dry_from is None else dry_from
+        balance[index] = kept
+    hours = np.arange(1, spend.size + 1) * step_s / 3600.0
+    return CreditDay(
+        sku=kind.sku,
+        mode=mode,
+        hours=hours,
+        balance=balance,
+        spent=float(spend.sum()) - (beyond if mode == "standard" else 0.0),
+        earned=earn * spend.size,
+        dry_from_h=None if dry_from is None else float(hours[dry_from]),
+        dry_fraction=dry_steps / spend.size,
+        charged=beyond if mode == "unlimited" else 0.0,
+        withheld=beyond if mode == "standard" else 0.0,
+    )
