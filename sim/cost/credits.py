@@ -169,7 +169,7 @@ def _walk(
             dry_steps += 1
             dry_from = index if dry_from is None else dry_from
         balance[index] = kept
-    hours = np.arange(1, spend.size + 1) * step_s / 3600.0
+    hours = np.arange(1, spend.size + 1, dtype=np.float64) * (step_s / 3600.0)
     return CreditDay(
         sku=kind.sku,
         mode=mode,
