@@ -1,16 +1,18 @@
 """Settings from the environment: typed, without secret defaults, with one clear error."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from stack.infra.catalogue import Catalogue
 from stack.infra.logs import LogLevel
 
 PREFIX = "HEADROOM_"
+_DSN = re.compile(r"https?://[^@/\s]+@[^@/\s]+(/\S+)?/\d+")
 # Everything that some part of the stack reads. All parts are started with one environment, so
 # another part's setting is no mistake, but a name that no part knows is.
 KNOWN = frozenset(
@@ -22,6 +24,9 @@ KNOWN = frozenset(
         "ADMIN_PASSWORD",
         "REPLICA",
         "LOG_LEVEL",
+        "OTLP_URL",
+        "OTLP_SAMPLE_FRACTION",
+        "SENTRY_DSN",
         "CACHE_TTL_S",
         "CACHE_CLEARED_BY_UPDATE",
         "CACHE_TTL_JITTER_FRACTION",
@@ -52,6 +57,17 @@ class StackSettings(BaseSettings):
     elasticsearch_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
     catalogue: Catalogue = Catalogue()
     log_level: LogLevel = "INFO"
+    # Where traces and errors go; nowhere, and at no cost, unless they are given.
+    otlp_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    otlp_sample_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
+    sentry_dsn: SecretStr | None = None
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is not None and not _DSN.fullmatch(dsn.get_secret_value()):
+            raise ValueError("https://KEY@HOST/PROJECT, with a number as project")
+        return dsn
 
     @classmethod
     def from_environment(cls) -> Self:

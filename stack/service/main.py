@@ -1,5 +1,6 @@
 """The service, put together: `uvicorn --factory stack.service.main:create_app`."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from stack.service.products.service import ProductService
 from stack.service.search.endpoints import search_routes
 from stack.service.search.service import SearchService
 from stack.service.settings import Settings
+from stack.service.telemetry import telemetry_of
 from stack.service.trace import current_request_id
 
 
@@ -39,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.from_environment()
     log_as_json(settings.replica, current_request_id, settings.log_level)
+    telemetry = telemetry_of(settings)
     secret = settings.jwt_secret.get_secret_value()
     mongo = mongo_client(settings.mongo_url)
     database = database_of(mongo)
@@ -63,11 +66,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if elasticsearch is not None:
             await elasticsearch.close()
         await mongo.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
 
     app = FastAPI(
         title="Headroom catalogue", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None
     )
-    app.add_middleware(Observed, metrics=metrics, replica=settings.replica, budgets=access.budgets)
+    app.add_middleware(
+        Observed,
+        metrics=metrics,
+        replica=settings.replica,
+        budgets=access.budgets,
+        telemetry=telemetry,
+    )
     install_handlers(app)
     products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
     search = SearchService(database, elasticsearch, cache, metrics, settings)

@@ -146,7 +146,7 @@ class Metrics:
         """Time the block as database time of this operation and of the current request."""
         began = perf_counter()
         try:
-            with current_trace().timed("db"):
+            with current_trace().timed("db", operation.value):
                 yield
         finally:
             self._database.labels(operation.value).observe(perf_counter() - began)

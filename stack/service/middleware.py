@@ -14,6 +14,7 @@ from stack.service import bodies
 from stack.service.errors import ServiceError, problem
 from stack.service.limits.budgets import Budgets
 from stack.service.metrics import Metrics
+from stack.service.telemetry import Telemetry
 from stack.service.trace import Trace, begin_trace, new_request_id
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -24,9 +25,15 @@ class Observed:
     """Wraps the app so that every answer says who served it and where its time went."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, replica: str, budgets: Budgets | None = None
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        replica: str,
+        budgets: Budgets | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._app = app
+        self._telemetry = telemetry
         self._budgets = budgets
         self._metrics = metrics
         self._replica = replica.encode()
@@ -37,7 +44,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        trace = begin_trace(_request_id(scope))
+        trace = begin_trace(_request_id(scope), keeps_steps=self._telemetry is not None)
         status = 500
         started = False
 
@@ -57,8 +64,10 @@ class Observed:
         except ServiceError as error:  # from the two checks: the app answers its own itself
             answer = problem(error.status, error.title, error.detail, error.headers)
             await answer(scope, receive, send_observed)
-        except Exception:
+        except Exception as error:
             log.exception("unexpected error")
+            if self._telemetry is not None:
+                self._telemetry.failed(scope, trace, error)
             if started:
                 raise
             answer = problem(500, "Internal error", "an unexpected error; it has been logged")
@@ -66,7 +75,10 @@ class Observed:
         finally:
             # Unmatched paths share one label: a scanner must not grow the metrics without bound.
             route = getattr(scope.get("route"), "path", "(none)")
-            self._metrics.request_done(route, scope["method"], status, perf_counter() - began)
+            ended = perf_counter()
+            self._metrics.request_done(route, scope["method"], status, ended - began)
+            if self._telemetry is not None:
+                self._telemetry.request_done(scope, trace, route, status, (began, ended))
             if trace.user is not None:
                 self._metrics.user_seen(trace.user)
 
