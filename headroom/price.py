@@ -1,7 +1,7 @@
 """The bill of a scenario as an artefact: a price book joined with the topology."""
 
 from headroom.artefacts import BillArtefact, BillLine, Estimate, RepricedRecord
-from sim.cost import EXCLUDED, Bill, RepricedLine, bill, price_book
+from sim.cost import Bill, RepricedLine, bill, price_book
 from sim.scenario import Scenario
 
 
@@ -54,7 +54,7 @@ def bill_artefact(found: Bill) -> BillArtefact:
             )
             for row in found.repriced
         ),
-        excluded=EXCLUDED,
+        excluded=found.excluded,
     )
 
 

@@ -8,7 +8,6 @@ from pydantic import Field
 from sim.scenario_base import (
     Fraction,
     FractionInterval,
-    Interval,
     NonNegative,
     Part,
     PositiveInterval,
@@ -46,9 +45,8 @@ class Prices(Part):
     egress_gib_per_month: NonNegative = 0.0
     credits: Literal["unlimited", "standard"] = "unlimited"  # of burstable types
     spot_fraction: Fraction = 0.0  # share of the API servers bought on the spot market
-    spot_discount_fraction: Interval = Interval(
-        low=0.3, high=0.9
-    )  # an assumption; AWS: "up to 90 %"
+    # An assumption: AWS says no more than "up to 90 % off".
+    spot_discount_fraction: FractionInterval = FractionInterval(low=0.3, high=0.9)
     load_balancer_rules: Annotated[int, Field(ge=0, le=1000)] = 0  # ten are free
     object_reads_per_month: NonNegative = 0.0
     object_writes_per_month: NonNegative = 0.0

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from sim.cost.burst import credit_lines
 from sim.cost.edge import load_balancer_lines, objects_and_cdn_lines, observability_lines
 from sim.cost.lines import BillLine
+from sim.cost.network import network_lines
 from sim.cost.pricebook import HOURS_PER_MONTH, PriceBook
 from sim.cost.servers import cache_lines, compute_lines, database_lines, search_lines
 from sim.errors import require
@@ -12,12 +14,10 @@ from sim.scenario import BillComponent, Scenario
 
 DAYS_PER_MONTH = HOURS_PER_MONTH / 24
 
-# What the bill leaves out, said wherever it is shown.
+# What no bill has, said wherever one is shown; `Bill.excluded` adds what this one lacks.
 EXCLUDED = (
     "disks of the API servers",
-    "NAT gateway and traffic between zones",
-    "CPU credits of burstable types beyond their baseline",
-    "log ingestion and tracing",
+    "indexing of logs and tracing",
     "backups",
     "support and tax",
 )
@@ -58,6 +58,8 @@ class Bill:
     repriced: tuple[RepricedLine, ...]
     requests_per_month: float
     registered_users: int
+    active_users: float
+    excluded: tuple[str, ...]
 
     @property
     def total_usd(self) -> float:
@@ -97,14 +99,35 @@ class Bill:
         """Dollars a month per registered user."""
         return usd_per_month / self.registered_users
 
+    def per_active_user_usd(self, usd_per_month: float) -> float:
+        """Dollars a month per user who is active on a mean day.
 
-def bill(scenario: Scenario, book: PriceBook, *, replicas: int | None = None) -> Bill:
+        Raises: InvalidScenario when the scenario has none.
+        """
+        require(
+            self.active_users > 0,
+            "workload.daily_active_fraction",
+            self.active_users,
+            "above 0; without active users none has a cost",
+        )
+        return usd_per_month / self.active_users
+
+
+def bill(
+    scenario: Scenario,
+    book: PriceBook,
+    *,
+    replicas: int | None = None,
+    api_cpu_s: tuple[float, float, float] | None = None,
+) -> Bill:
     """Price the topology of a scenario for one month of 730 h.
 
     Args:
         scenario: its topology says what runs, its `prices` in which region and how it is bought.
         book: the price book; `scenario.prices.book` names the one to load.
         replicas: API servers, in place of the scenario's own number; >= 1.
+        api_cpu_s: low end, value and high end of the API's CPU time for a request on its instance
+            type, s; with it, the CPU credits of a burstable type are priced.
     Returns: the bill, with the document's stated lines beside their re-priced components. A
         commitment applies to EC2 (and to Datadog, as its yearly price); the book has none for the
         rest, which stays on demand. EXCLUDED lists what is left out.
@@ -142,8 +165,10 @@ def bill(scenario: Scenario, book: PriceBook, *, replicas: int | None = None) ->
         *database_lines(scenario, book),
         *cache_lines(scenario, book),
         *search_lines(scenario, book),
+        *(credit_lines(scenario, book, api_cpu_s, count) if api_cpu_s else ()),
         *load_balancer_lines(scenario, book),
         *objects_and_cdn_lines(scenario, book, monthly),
+        *network_lines(scenario, book),
         *observability_lines(scenario, book),
     )
     return Bill(
@@ -155,7 +180,22 @@ def bill(scenario: Scenario, book: PriceBook, *, replicas: int | None = None) ->
         repriced=_repriced(scenario, lines),
         requests_per_month=monthly,
         registered_users=scenario.workload.registered_users,
+        active_users=scenario.workload.registered_users * scenario.workload.daily_active_fraction,
+        excluded=_excluded(scenario, priced_credits=api_cpu_s is not None),
     )
+
+
+def _excluded(scenario: Scenario, *, priced_credits: bool) -> tuple[str, ...]:
+    """What this bill leaves out: what none has, and what its scenario states nothing of."""
+    prices = scenario.prices
+    left_out = {
+        "NAT gateways": prices.nat_gateways == 0,
+        "traffic between zones": prices.between_zones_gib_per_month == 0,
+        "requests to the object store": prices.object_reads_per_month == 0,
+        "log ingestion": prices.log_gib_per_month == 0,
+        "CPU credits of burstable types beyond their baseline": not priced_credits,
+    }
+    return (*(text for text, missing in left_out.items() if missing), *EXCLUDED)
 
 
 def _repriced(scenario: Scenario, lines: tuple[BillLine, ...]) -> tuple[RepricedLine, ...]:

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 
+from sim.cost.capacity_units import CapacityUnits, capacity_units
 from sim.cost.lines import BillLine, bill_line, ec2_price
+from sim.cost.network import log_lines, object_request_lines
 from sim.cost.pricebook import HOURS_PER_MONTH, PriceBook
 from sim.errors import require
 from sim.scenario import BillComponent, Scenario
-
-# One load balancer capacity unit is the largest of these [AWS ELB pricing, in the book's LCU row].
-LCU_NEW_CONNECTIONS_PER_S = 25.0
-LCU_ACTIVE_CONNECTIONS = 3000.0
-LCU_GIB_PER_H = 1.0
 
 CDN_FREE_GIB, CDN_FREE_REQUESTS = 1024.0, 10_000_000.0
 CDN_EDGES = "US/Mexico/Canada edges"
@@ -38,42 +35,40 @@ def load_balancer_lines(scenario: Scenario, book: PriceBook) -> Iterator[BillLin
     service = "Application Load Balancer"
     hours = book.find("AWS", service, "ALB", region, unit="hour", path=path)
     yield bill_line(component, service, HOURS_PER_MONTH, hours, f"1 × {HOURS_PER_MONTH:g} h")
-    units = [sku for sku in book.skus("AWS", service) if sku.startswith("LCU")]
+    listed = [sku for sku in book.skus("AWS", service) if sku.startswith("LCU")]
     require(
-        len(units) == 1, path, None, f"a type; book {book.name} has no LCU price for an {service}"
+        len(listed) == 1, path, None, f"a type; book {book.name} has no LCU price for an {service}"
     )
-    lcu = book.find("AWS", service, units[0], region, unit="LCU-hour", path=path)
-    by_connections, by_bytes = lcu_mean(scenario)
-    used = max(by_connections, by_bytes)
+    lcu = book.find("AWS", service, listed[0], region, unit="LCU-hour", path=path)
+    units = lcu_mean(scenario)
+    used = units.billed
     yield bill_line(
         component,
         "Load balancer capacity units",
         used * HOURS_PER_MONTH,
         lcu,
-        f"{used:.3g} units on average: "
-        + ("all egress passes it, an upper bound" if by_bytes > by_connections else "connections"),
-        between=(by_connections * HOURS_PER_MONTH, used * HOURS_PER_MONTH),
+        f"{used:.3g} units on average, by {units.dimension}"
+        + (": all egress passes it, an upper bound" if "bytes" in units.dimension else ""),
+        between=(units.by_connections_and_rules * HOURS_PER_MONTH, used * HOURS_PER_MONTH),
     )
 
 
-def lcu_mean(scenario: Scenario) -> tuple[float, float]:
-    """Load balancer capacity units used on average: (by connections, by bytes).
+def lcu_mean(scenario: Scenario) -> CapacityUnits:
+    """Load balancer capacity units used on average, by dimension.
 
-    An hour is billed by the larger of the two. Both grow with the load alike, so the month's sum is
-    730 times the larger mean. One connection per session; it counts as active for the session's
-    think times and the minute in which it is counted. All egress is taken to pass the balancer,
-    which bounds the bytes from above (images come from the object store). Rule evaluations are
-    excluded: the first ten rules are free.
+    An hour is billed by the largest. All grow with the load alike, so the month's sum is 730 times
+    the largest mean. One connection per session; it counts as active for the session's think times
+    and the minute in which it is counted. All egress is taken to pass the balancer, which bounds
+    the bytes from above (images come from the object store).
     """
     workload = scenario.workload
-    sessions_per_s = workload.mean_load_per_s / workload.requests_per_session
-    session_s = workload.requests_per_session * workload.think_time_s
-    by_connections = max(
-        sessions_per_s / LCU_NEW_CONNECTIONS_PER_S,
-        sessions_per_s * (session_s + 60.0) / LCU_ACTIVE_CONNECTIONS,
+    return capacity_units(
+        new_connections_per_s=workload.mean_load_per_s / workload.requests_per_session,
+        connection_s=workload.requests_per_session * workload.think_time_s + 60.0,
+        gib_per_h=scenario.prices.egress_gib_per_month / HOURS_PER_MONTH,
+        requests_per_s=workload.mean_load_per_s,
+        rules=scenario.prices.load_balancer_rules,
     )
-    by_bytes = scenario.prices.egress_gib_per_month / HOURS_PER_MONTH / LCU_GIB_PER_H
-    return by_connections, by_bytes
 
 
 def objects_and_cdn_lines(
@@ -97,8 +92,9 @@ def objects_and_cdn_lines(
             "S3 Standard storage",
             prices.objects_gib,
             storage,
-            f"{prices.objects_gib:g} GiB; requests to S3 behind the CDN not counted",
+            f"{prices.objects_gib:g} GiB",
         )
+    yield from object_request_lines(scenario, book)
     if prices.egress_gib_per_month > 0:
         yield from _cdn(scenario, book, requests_per_month)
 
@@ -151,6 +147,7 @@ def _cdn(scenario: Scenario, book: PriceBook, requests_per_month: float) -> Iter
 def observability_lines(scenario: Scenario, book: PriceBook) -> Iterator[BillLine]:
     """Monitoring, per host; month to month on demand, else at the yearly price."""
     prices = scenario.prices
+    yield from log_lines(scenario, book)
     if prices.monitored_hosts == 0:
         return
     sku = "Pro month-to-month" if prices.purchase == "on_demand" else "Pro billed annually"

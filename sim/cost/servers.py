@@ -28,13 +28,54 @@ def compute_lines(
         ends = (min(scaling.min_replicas, replicas), max(scaling.max_replicas, replicas))
         between = (ends[0] * HOURS_PER_MONTH, ends[1] * HOURS_PER_MONTH)
         basis += f"; autoscaled between {ends[0]} and {ends[1]}"
-    yield bill_line(
-        BillComponent.COMPUTE,
-        f"EC2 {api.instance_type}",
-        replicas * HOURS_PER_MONTH,
-        price,
-        basis,
-        between=between,
+    spot = scenario.prices.spot_fraction
+    item = f"EC2 {api.instance_type}"
+    if spot < 1:
+        yield bill_line(
+            BillComponent.COMPUTE,
+            item,
+            (1 - spot) * replicas * HOURS_PER_MONTH,
+            price,
+            basis + (f"; {1 - spot:.0%} of the servers" if spot else ""),
+            between=None if between is None else ((1 - spot) * between[0], (1 - spot) * between[1]),
+        )
+    if spot > 0:
+        yield _spot_line(scenario, book, replicas, between)
+
+
+def _spot_line(
+    scenario: Scenario, book: PriceBook, replicas: int, between: tuple[float, float] | None
+) -> BillLine:
+    """The share of the API servers on the spot market: on demand less a discount that varies."""
+    api, prices = scenario.topology.api, scenario.prices
+    path = "topology.api.instance_type"
+    listed = book.find(
+        "AWS",
+        EC2_SERVICES["on_demand"][0],
+        api.instance_type,
+        prices.region,
+        unit="hour",
+        path=path,
+    )
+    least, most = prices.spot_discount_fraction.low, prices.spot_discount_fraction.high
+    middle = (least + most) / 2
+    hours = prices.spot_fraction * replicas * HOURS_PER_MONTH
+    fewest, largest = between or (replicas * HOURS_PER_MONTH, replicas * HOURS_PER_MONTH)
+    usd = hours * listed.price_usd
+    return BillLine(
+        component=BillComponent.COMPUTE,
+        item=f"EC2 {api.instance_type}, spot",
+        quantity=hours,
+        unit=listed.unit,
+        unit_price_usd=listed.price_usd * (1 - middle),
+        usd_per_month=usd * (1 - middle),
+        low_usd=prices.spot_fraction * fewest * listed.low_usd * (1 - most),
+        high_usd=prices.spot_fraction * largest * listed.high_usd * (1 - least),
+        basis=f"{prices.spot_fraction:.0%} of the servers, {least:.0%} to {most:.0%} under the "
+        "price on demand: an assumption of the scenario",
+        source=listed.source,
+        as_of=listed.as_of,
+        confidence="low",
     )
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from headroom.price import priced
-from sim.cost import Bill, bill, lcu_mean, price_book
+from sim.cost import Bill, bill, bill_growth, lcu_mean, price_book
 from sim.errors import InvalidScenario
-from sim.scenario import Scenario
+from sim.scenario import BillComponent, Scenario
 from sim.scenario_file import load_scenario, scenario_from
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -184,11 +184,12 @@ def test_transfer_beyond_the_free_tier_is_billed_tier_by_tier(million: Scenario)
 
 
 def test_capacity_units_follow_the_larger_of_connections_and_bytes(million: Scenario) -> None:
-    by_connections, by_bytes = lcu_mean(million)
+    units = lcu_mean(million)
     sessions_per_s = 500_000 / 86_400 / 5
     # 150 s of think time and the minute in which the connection is counted; 3000 per unit
-    assert by_connections == pytest.approx(sessions_per_s * 210 / 3000)
-    assert by_bytes == pytest.approx(1000 / 730)
+    assert units.by_connections_and_rules == pytest.approx(sessions_per_s * 210 / 3000)
+    assert units.processed_bytes == pytest.approx(1000 / 730)
+    assert units.billed == units.processed_bytes
 
 
 @pytest.mark.parametrize("name", ["assignment", "laptop", "million-users"])
@@ -250,3 +251,80 @@ def test_the_stored_bill_carries_every_line_with_its_source(million: Scenario) -
     database = next(line for line in stored.lines if line.component == "database")
     assert database.stated_usd == 300.0
     assert "backups" in stored.excluded
+
+
+def test_traffic_requests_and_logs_are_lines_where_the_scenario_states_them(
+    million: Scenario,
+) -> None:
+    stated = {
+        "prices.nat_gateways": 2,
+        "prices.nat_gib_per_month": 100.0,
+        "prices.between_zones_gib_per_month": 50.0,
+        "prices.object_reads_per_month": 2e6,
+        "prices.object_writes_per_month": 1e5,
+        "prices.log_gib_per_month": 30.0,
+    }
+    busy = million
+    for path, value in stated.items():
+        busy = changed(busy, path, value)
+    plain, found = bill(million, BOOK), bill(busy, BOOK)
+    more = {
+        component: usd - by_component(plain).get(component, 0.0)
+        for component, usd in by_component(found).items()
+    }
+    # 2 × 730 × 0.045 + 100 × 0.045, and 50 GB on either side at 0.01
+    assert more["network"] == pytest.approx(65.7 + 4.5 + 1.0)
+    assert more["objects_and_cdn"] == pytest.approx(2000 * 0.0004 + 100 * 0.005)
+    assert more["observability"] == pytest.approx(30 * 0.10)
+    assert {"NAT gateways", "log ingestion"} <= set(plain.excluded)
+    assert not {"NAT gateways", "log ingestion"} & set(found.excluded)
+
+
+def test_data_without_a_gateway_to_pass_it_is_refused(million: Scenario) -> None:
+    lost = changed(million, "prices.nat_gib_per_month", 10.0)
+    assert refusal(lost).startswith("prices.nat_gib_per_month: 10.0")
+
+
+def test_a_spot_share_is_a_line_of_its_own_with_the_discounts_range(million: Scenario) -> None:
+    half = changed(million, "prices.spot_fraction", 0.5)
+    fixed, spot = (line for line in bill(half, BOOK).lines if line.component == "compute")
+    all_on_demand = 3 * 0.0416 * 730
+    assert fixed.usd_per_month == pytest.approx(all_on_demand / 2)
+    assert spot.usd_per_month == pytest.approx(all_on_demand / 2 * 0.4)  # 30 to 90 % off
+    assert spot.low_usd == pytest.approx(all_on_demand / 2 * 0.1 * 0.98)
+    assert spot.high_usd == pytest.approx(all_on_demand / 2 * 0.7 * 1.02)
+    assert "assumption" in spot.basis
+    none_left = bill(changed(million, "prices.spot_fraction", 1.0), BOOK)
+    assert none_left.lines[0].item == "EC2 t3.medium, spot"
+
+
+def test_an_active_user_costs_the_total_over_the_active_ones(million: Scenario) -> None:
+    found = bill(million, BOOK)
+    assert found.per_active_user_usd(100.0) == pytest.approx(100.0 / 100_000)
+    idle = bill(changed(million, "workload.daily_active_fraction", 0.0), BOOK)
+    with pytest.raises(InvalidScenario, match="without active users"):
+        idle.per_active_user_usd(1.0)
+
+
+def test_a_bill_grows_with_its_traffic_and_servers_and_nothing_else(million: Scenario) -> None:
+    cpu_s = 0.02
+    one, ten = bill_growth(million, BOOK, (1.0, 10.0), api_cpu_s=(cpu_s, cpu_s, cpu_s))
+    assert one.bill.lines[0].quantity == 3 * 730
+    assert ten.load_per_s == pytest.approx(10 * one.load_per_s)
+    # peak 144.7 requests/s × 20 ms = 2.9 servers' work, at most 60 % busy: 5
+    assert (one.replicas, ten.replicas) == (3, 5)
+    for same in (BillComponent.DATABASE, BillComponent.CACHE, BillComponent.SEARCH):
+        assert one.usd(same) == ten.usd(same)
+    assert ten.usd(BillComponent.COMPUTE) > one.usd(BillComponent.COMPUTE)
+    # 10,000 GiB less 1 TiB free at 0.085
+    transfer = [line for line in ten.bill.lines if "data out" in line.item]
+    assert [line.usd_per_month for line in transfer] == pytest.approx([(10_000 - 1024) * 0.085])
+    per_million = [p.bill.per_million_requests_usd(p.bill.total_usd) for p in (one, ten)]
+    assert per_million[1] < per_million[0]
+
+
+def test_without_a_known_cpu_time_servers_stay_as_designed(million: Scenario) -> None:
+    assert [point.replicas for point in bill_growth(million, BOOK, (1.0, 20.0))] == [3, 3]
+    for multiples in ((), (0.0,), (-1.0,)):
+        with pytest.raises(InvalidScenario, match="multiple"):
+            bill_growth(million, BOOK, multiples)
