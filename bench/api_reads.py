@@ -53,9 +53,10 @@ def express(mongo_url, redis_url):
     return lambda port: (["node", str(folder / "server.js")], {**environment, "PORT": str(port)})
 
 
-def python(environment, application, *extra):
+def python(environment, application):
+    """Started as the stack starts its replicas."""
     part = api_part(1, environment, application)
-    return lambda port: ([*part.command(port), *extra], part.environment)
+    return lambda port: (part.command(port), part.environment)
 
 
 def contenders(info):
@@ -63,12 +64,11 @@ def contenders(info):
     alone = {name: value for name, value in own.items() if name != "HEADROOM_REDIS_URL"}
     bare = {"MONGO_URL": info.mongo_url}
     cached = bare | {"REDIS_URL": info.redis_url}
-    folder = ("--app-dir", str(HERE / "bare"))
     return {
         "headroom": python(own, "stack.service.main:create_app"),
         f"headroom, {NO_CACHE}": python(alone, "stack.service.main:create_app"),
-        "fastapi": python(bare, "app:create_app", *folder),
-        "fastapi + redis": python(cached, "app:create_app", *folder),
+        "fastapi": python(bare, "bench.bare.app:create_app"),
+        "fastapi + redis": python(cached, "bench.bare.app:create_app"),
         "express": express(info.mongo_url, None),
         "express + redis": express(info.mongo_url, info.redis_url),
     }

@@ -1,6 +1,6 @@
 """The least that FastAPI can do for the same read: one endpoint, the same look-up, nothing around.
 
-Started by bench/api_reads.py: `uvicorn --factory app:create_app --app-dir bench/bare`.
+Started by bench/api_reads.py in the way that the stack starts its replicas.
 """
 
 import os

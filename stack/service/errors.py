@@ -76,6 +76,10 @@ class DatabaseUnavailable(ServiceError):
     headers = {"Retry-After": "1"}  # noqa: RUF012 - a constant of the class, never changed
 
 
+# What `answer_to` answers: our own errors, and those by which the driver says that it cannot.
+EXPECTED = (ServiceError, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError)
+
+
 def problem(
     status: int,
     title: str,
@@ -96,21 +100,10 @@ def problem(
     return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Answer every expected error as a problem document."""
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    for kind in (ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError):
-        app.add_exception_handler(kind, _database_error)
-
-
-async def _service_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    return problem(error.status, error.title, error.detail, error.headers)
-
-
-async def _database_error(_: Request, error: Exception) -> Response:
+def answer_to(error: Exception) -> Response:
+    """The problem document that answers one of the EXPECTED errors."""
+    if isinstance(error, ServiceError):
+        return problem(error.status, error.title, error.detail, error.headers)
     log.error("database unavailable: %s", error)
     return problem(
         DatabaseUnavailable.status,
@@ -118,6 +111,18 @@ async def _database_error(_: Request, error: Exception) -> Response:
         "the database does not answer; try again",
         DatabaseUnavailable.headers,
     )
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every expected error as a problem document."""
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _expected_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _expected_error(_: Request, error: Exception) -> Response:
+    return answer_to(error)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

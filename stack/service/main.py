@@ -21,6 +21,7 @@ from stack.service.favourites.endpoints import favourite_routes
 from stack.service.favourites.service import FavouriteService
 from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
+from stack.service.hot import HotReads
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.products.cursor import CursorCodec
@@ -72,18 +73,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Headroom catalogue", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None
     )
+    install_handlers(app)
+    products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
+    search = SearchService(database, elasticsearch, cache, metrics, settings)
+    favourites = FavouriteService(database, cache, metrics, settings)
+    health = HealthService(settings.replica, database, redis, elasticsearch)
     app.add_middleware(
         Observed,
         metrics=metrics,
         replica=settings.replica,
         budgets=access.budgets,
         telemetry=telemetry,
+        hot=HotReads(products, search, settings.catalogue.page_size),
     )
-    install_handlers(app)
-    products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
-    search = SearchService(database, elasticsearch, cache, metrics, settings)
-    favourites = FavouriteService(database, cache, metrics, settings)
-    health = HealthService(settings.replica, database, redis, elasticsearch)
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
     app.include_router(search_routes(search))
     app.include_router(favourite_routes(favourites, bearer))
