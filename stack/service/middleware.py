@@ -28,6 +28,7 @@ class Observed:
     def __init__(
         self,
         app: ASGIApp,
+        *,
         metrics: Metrics,
         replica: str,
         budgets: Budgets | None = None,
