@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack.infra.catalogue import Catalogue
+from stack.infra.limits import Limits
 from stack.local import RunningStack, StackSpec, start
 from stack.local.artefacts import default_home, lay_out
 
@@ -46,6 +47,33 @@ def live_stack(
     )
     folder = tmp_path_factory.mktemp("stacks") / "live"
     with start(spec, folder, elasticsearch_home=elasticsearch_home) as running:
+        command = [sys.executable, "-m", "stack.infra.seed"]
+        environment = {**os.environ, **running.info.service_environment()}
+        subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def guarded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A small seeded stack that is on its guard: budgets, TLS, CORS; one mongod, no search node.
+
+    Clients name their own address, so that each test has a budget of its own.
+    """
+    spec = StackSpec(
+        name="guarded",
+        api_replicas=2,
+        database_members=1,
+        search_engine="mongo_text",
+        cache_memory_mib=32,
+        tls=True,
+        cors_origins=("https://shop.example.com",),
+        # Few by address, so that a slow machine overruns them too.
+        limits=Limits(address_per_s=1, address_burst=60, address_connections=4),
+        trust_forwarded_for=True,
+        service_env={"HEADROOM_CATALOGUE": CATALOGUE.model_dump_json()},
+    )
+    folder = tmp_path_factory.mktemp("stacks") / "guarded"
+    with start(spec, folder) as running:
         command = [sys.executable, "-m", "stack.infra.seed"]
         environment = {**os.environ, **running.info.service_environment()}
         subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)

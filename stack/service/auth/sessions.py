@@ -33,6 +33,7 @@ _PRELUDE = """
 local index, prefix, revoked = KEYS[1], KEYS[2], KEYS[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local order = clock[1] * 1000000 + clock[2]  -- no two logins share a microsecond
 local ttl, access = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function revoke(id)
   redis.call('XADD', revoked, 'MINID', '~', now - access, '*', 'id', id)
@@ -44,8 +45,8 @@ local function finish(session)
   revoke(session)
 end
 local function used(session)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - ttl)
-  redis.call('ZADD', index, now, session)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', order - ttl * 1000)
+  redis.call('ZADD', index, order, session)
   redis.call('PEXPIRE', index, ttl)
   redis.call('HSET', prefix .. session, 'seen', now)
   redis.call('PEXPIRE', prefix .. session, ttl)
