@@ -47,6 +47,7 @@ class NginxConfig(BaseModel):
     max_body: str = "1m"
     max_fails: int = 3  # failed tries within `fail_timeout_s` take a replica out for as long
     fail_timeout_s: int = 5
+    answer_s: int = 30  # a replica that says nothing for so long has failed
     tls: Tls | None = None
     limits: Limits | None = None
     cors_origins: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ def nginx_conf(config: NginxConfig) -> str:
         error_log=config.error_log,
         access_log=config.access_log,
         max_body=config.max_body,
+        answer_s=config.answer_s,
         balancing=f"        {BALANCING[config.policy]}".rstrip(),
         replicas="\n".join(f"        server {replica} {health};" for replica in config.replicas),
         tls=_tls(config.tls),

@@ -229,7 +229,10 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int], tls: Tls |
         path = room / "nginx.conf"
         path.write_text(nginx_conf(config))
         own = ["-p", f"{room}/", "-c", str(path), "-e", "stderr"]
-        return [str(binary), *own, "-g", "daemon off;"]  # as the official image starts it
+        # As the official image starts it. Root's workers would be `nobody`, who may not write
+        # below a folder of root's: bodies too large for memory go there.
+        user = "user root;" if os.geteuid() == 0 else ""
+        return [str(binary), *own, "-g", f"daemon off; {user}"]
 
     return Part(
         "nginx",

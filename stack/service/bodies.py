@@ -100,7 +100,7 @@ def _inspect(body: bytes) -> None:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if "recursion limit" in str(error):
+        if "depth limit" in str(error):  # orjson's own, at 1024
             raise HostileBody(f"JSON may be {DEEPEST} levels deep") from error
         raise MalformedBody(f"the body is not JSON: {error}") from error
     level: list[Any] = [document]
