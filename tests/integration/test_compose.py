@@ -11,11 +11,13 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 ONE_SHOT = {"mongo-init", "seed"}
+OBSERVERS = {"prometheus", "grafana"}
 
 
 def test_every_part_of_the_local_stack_is_there():
     parts = {"nginx", "api", "indexer", "redis", "mongo1", "mongo2", "mongo3", "elasticsearch"}
-    assert set(SERVICES) == parts | ONE_SHOT
+    assert set(SERVICES) == parts | ONE_SHOT | OBSERVERS
+    assert {name for name in SERVICES if SERVICES[name].get("profiles") == ["observe"]} == OBSERVERS
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
@@ -32,10 +34,10 @@ def test_a_dependency_can_reach_the_condition_that_is_waited_for(name):
         assert set(SERVICES[name]["networks"]) & set(SERVICES[other]["networks"])
 
 
-def test_only_the_load_balancer_is_published_and_on_this_machine_only():
+def test_only_load_balancer_and_dashboard_are_published_and_on_this_machine_only():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"nginx"}
-    assert all(port.startswith("127.0.0.1:") for port in published["nginx"])
+    assert set(published) == {"nginx", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert COMPOSE["networks"]["backend"]["internal"] is True
 
 
