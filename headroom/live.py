@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import redis
 
+from headroom.dilation import dilated
 from sim.scenario import Scenario
+from stack.gates.emulation import Emulation
 from stack.infra.catalogue import Catalogue
 from stack.infra.limits import Limits
 from stack.infra.seed import Seeded, seed
@@ -18,9 +20,16 @@ Say = Callable[[str], None]
 
 
 def stack_spec(
-    scenario: Scenario, *, name: str | None = None, http_port: int = 0, tls: bool = False
+    scenario: Scenario,
+    *,
+    name: str | None = None,
+    http_port: int = 0,
+    tls: bool = False,
+    emulation: Emulation | None = None,
 ) -> StackSpec:
-    """The local stack of a scenario's topology."""
+    """The local stack of a scenario's topology; with an emulation in that one's dilated time."""
+    if emulation is not None:
+        scenario = dilated(scenario)
     topology = scenario.topology
     environment = {
         "HEADROOM_CATALOGUE": json.dumps(scenario.workload.catalogue.model_dump()),
@@ -59,6 +68,7 @@ def stack_spec(
         # The load comes from one address and speaks for many users.
         trust_forwarded_for=topology.limits is not None,
         tls=tls,
+        emulation=emulation,
     )
 
 
@@ -124,12 +134,14 @@ def empty_cache(info: StackInfo) -> None:
 
 
 @contextlib.contextmanager
-def running_stack(scenario: Scenario, say: Say, *, name: str | None = None) -> Iterator[StackInfo]:
+def running_stack(
+    scenario: Scenario, say: Say, *, name: str | None = None, emulation: Emulation | None = None
+) -> Iterator[StackInfo]:
     """The scenario's stack, seeded; it ends with the block, and with this process.
 
     Raises a StackError that says what to do when it cannot start.
     """
-    spec = stack_spec(scenario, name=name)
+    spec = stack_spec(scenario, name=name, emulation=emulation)
     running: RunningStack
     with start(spec, stack_folder(spec.name), progress=say) as running:
         seed_stack(scenario, running.info, say)

@@ -156,7 +156,7 @@ def metrics_of(
         sojourn_s = run.sojourn_s[answered]
         metrics["mean_s"] = float(sojourn_s.mean())
         metrics |= {n: float(np.quantile(sojourn_s, q)) for n, q in QUANTILES.items()}
-    metrics |= _hit_ratios(run, trace, judged)
+    metrics |= hit_ratios_of(run, trace, judged)
     return metrics | {f"utilisation.{name}": u for name, u in _cores_used(model, run).items()}
 
 
@@ -186,7 +186,8 @@ def _by_kind(run: SimulatedRun) -> dict[str, list[float]]:
     return kinds
 
 
-def _hit_ratios(run: SimulatedRun, trace: Trace, judged: NDArray[np.bool_]) -> dict[str, float]:
+def hit_ratios_of(run: SimulatedRun, trace: Trace, judged: NDArray[np.bool_]) -> dict[str, float]:
+    """Hits over look-ups of the judged requests, by family and over all."""
     outcome = run.cache_outcome
     ratios = {}
     families = {family.value for family in FAMILY_OF.values()}

@@ -314,6 +314,19 @@ class Experiment(Part):
         return self
 
 
+class TimeScale(Part):
+    """How live time is tied to modelled time.
+
+    Above 1 the stack is an emulation in dilated time: each machine holds a request in one of its
+    slots for the (stretched) service demand, and TTLs, timeouts, think times, arrival gaps,
+    elections and autoscaler periods stretch alike. Kept: utilisations, queue lengths, hit ratios,
+    every time as a multiple of another. Not kept: what no gate holds (kernel, network, the real
+    work beside a hold), which weighs less the larger the scale.
+    """
+
+    scale: Annotated[float, Field(ge=1, le=10_000)] = 1.0  # real seconds per modelled second
+
+
 class Scenario(Part):
     """One question about one architecture."""
 
@@ -327,6 +340,7 @@ class Scenario(Part):
     reliability: Reliability = Reliability()
     uncertainty: dict[str, Interval] = Field(default_factory=dict)
     experiment: Experiment
+    time: TimeScale = TimeScale()
 
     @model_validator(mode="after")
     def _uncertain_fields_exist(self) -> Self:

@@ -1,5 +1,6 @@
 """Clients of the servers, with the time limits that keep a slow part from taking the rest along."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch, OrjsonSerializer
@@ -18,8 +19,16 @@ REDIS_TIMEOUT_S = 0.5
 ELASTICSEARCH_TIMEOUT_S = 2.0
 
 
-def mongo_client(url: str, *, pool: int = 100) -> AsyncMongoClient[Document]:
-    """A client that writes to a majority, retries a write once and reads from the primary."""
+def mongo_client(
+    url: str,
+    *,
+    pool: int = 100,
+    preferred: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+) -> AsyncMongoClient[Document]:
+    """A client that writes to a majority, retries a write once and reads from the primary.
+
+    `preferred` narrows the members down among which the driver chooses.
+    """
     return AsyncMongoClient(
         url,
         tz_aware=True,
@@ -32,6 +41,7 @@ def mongo_client(url: str, *, pool: int = 100) -> AsyncMongoClient[Document]:
         socketTimeoutMS=10_000,
         waitQueueTimeoutMS=5_000,
         appname="headroom",
+        server_selector=preferred,
     )
 
 

@@ -37,6 +37,7 @@ KNOWN = frozenset(
         "SESSIONS_PER_USER",
         "LIMITS",
         "TRUSTED_PROXIES",
+        "EMULATION_FILE",
     }
 )
 

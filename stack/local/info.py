@@ -12,7 +12,7 @@ from stack.local.spec import MOST_REPLICAS, StackSpec
 FILE = "stack.json"
 REQUEST = "request.json"
 
-PartKind = Literal["nginx", "api", "redis", "mongo", "elasticsearch", "indexer"]
+PartKind = Literal["nginx", "api", "redis", "mongo", "elasticsearch", "indexer", "gates"]
 PartState = Literal["waiting", "starting", "ready", "dead", "stopped"]
 
 
@@ -97,6 +97,7 @@ class StackInfo(BaseModel):
     admin_password: str
     jwt_secret: str  # signs the tokens of this stack; the load generator speaks for any user
     access_log: Path
+    emulation_file: Path | None = None  # of an emulation in dilated time
     parts: tuple[PartInfo, ...]
 
     def part(self, name: str) -> PartInfo:
@@ -122,6 +123,9 @@ class StackInfo(BaseModel):
             **self.spec.service_env,
             **{name: url for name, url in urls.items() if url},
             **({"HEADROOM_LIMITS": limits.model_dump_json()} if limits else {}),
+            **(
+                {"HEADROOM_EMULATION_FILE": str(self.emulation_file)} if self.emulation_file else {}
+            ),
             "HEADROOM_JWT_SECRET": self.jwt_secret,
             "HEADROOM_ADMIN_PASSWORD": self.admin_password,
         }

@@ -1,5 +1,6 @@
 """The parts of a stack: how each is started and when it is ready."""
 
+import json
 import os
 import signal
 import sys
@@ -8,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import stack
+from stack.gates.emulation import Emulation
 from stack.infra.nginx import NginxConfig, Tls, nginx_conf
 from stack.local import servers
 from stack.local.info import PartInfo, PartKind
 from stack.local.ports import free_port
-from stack.local.readiness import http_answers, mongo_answers, redis_answers
+from stack.local.readiness import gates_answer, http_answers, mongo_answers, redis_answers
 from stack.local.spec import StackSpec
 
 REPLICA_SET = "headroom"
@@ -101,6 +103,8 @@ def planned_parts(spec: StackSpec, layout: Layout) -> Iterator[PartInfo]:
     if spec.search_engine == "elasticsearch":
         yield planned("elasticsearch", "elasticsearch")
         yield planned("indexer", "indexer")
+    if spec.emulation is not None:
+        yield planned("gates", "gates")
 
 
 def redis_part(spec: StackSpec, layout: Layout) -> Part:
@@ -166,6 +170,23 @@ def elasticsearch_part(spec: StackSpec, layout: Layout, home: Path) -> Part:
         url=lambda port: f"http://127.0.0.1:{port}",
         timeout_s=120.0,
     )
+
+
+def gates_part(spec: StackSpec, emulation: Emulation) -> Part:
+    """The gates of the emulated machines that all replicas share."""
+    machines = emulation.machines
+    slots: dict[str, int] = {}
+    for component, machine in machines.items():
+        if component == "mongo":
+            numbers = range(1, spec.database_members + 1)
+            slots |= {f"mongo-{number}": machine.slots for number in numbers}
+        elif component != "api":  # each replica is its own gate
+            slots[component] = machine.slots
+
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-m", "stack.gates.node", str(port), json.dumps(slots)]
+
+    return Part("gates", "gates", command, gates_answer, "a connection")
 
 
 def api_part(number: int, environment: dict[str, str], application: str) -> Part:

@@ -48,6 +48,13 @@ async def redis_answers(port: int) -> bool:
         writer.close()
 
 
+async def gates_answer(port: int) -> bool:
+    """Whether the gate process takes connections."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    return True
+
+
 def mongo_client(port: int) -> AsyncMongoClient[dict[str, Any]]:
     """A client of one mongod, whatever its state in the replica set."""
     return AsyncMongoClient(

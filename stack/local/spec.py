@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stack.infra.limits import Limits
+from stack.gates.emulation import Emulation
 
 EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
 
@@ -20,6 +21,7 @@ RESERVED_ENVIRONMENT = frozenset(
         "HEADROOM_ADMIN_PASSWORD",
         "HEADROOM_REPLICA",
         "HEADROOM_LIMITS",
+        "HEADROOM_EMULATION_FILE",
     }
 )
 Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -46,6 +48,7 @@ class StackSpec(BaseModel):
     trust_forwarded_for: bool = False
     tls: bool = False  # HTTPS on a port of its own, beside HTTP
     cors_origins: tuple[Origin, ...] = ()  # web pages from there may call the API
+    emulation: Emulation | None = None  # machines in dilated time; None: as fast as it goes
 
     def model_post_init(self, _context: object) -> None:
         """Refuse settings that the supervisor itself must choose."""

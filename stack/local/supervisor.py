@@ -19,6 +19,7 @@ from typing import Any
 
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.infra.nginx import Tls
+from stack.gates.emulation import EmulatedStack
 from stack.local import parts as rooms
 from stack.local.certificate import local_tls
 from stack.local.channel import listening
@@ -45,7 +46,7 @@ STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
 # In this order, so that nothing loses what it depends on while it still serves.
 # Their data goes with the folder, and a mongod takes a second to say goodbye to it.
 KILLED = frozenset({"redis", "mongo"})
-STOP_ORDER = (("nginx",), ("api", "indexer"), ("redis", "mongo", "elasticsearch"))
+STOP_ORDER = (("nginx",), ("api", "indexer"), ("gates", "redis", "mongo", "elasticsearch"))
 
 
 class Supervisor:
@@ -110,6 +111,7 @@ class Supervisor:
             redis_url=cache.result(),
             elasticsearch_url=search.result(),
         )
+        await self._start_gates(database.result())
         async with asyncio.TaskGroup() as group:
             apis = [
                 group.create_task(self.bring_up(self.api_part(number + 1)))
@@ -168,6 +170,19 @@ class Supervisor:
         home = self.request.elasticsearch_home
         port = await self.bring_up(rooms.elasticsearch_part(self.spec, self.layout, home))
         return f"http://127.0.0.1:{port}"
+
+    async def _start_gates(self, mongo_url: str) -> None:
+        """In an emulation: the shared gates, and the file that tells the replicas of them."""
+        emulation = self.spec.emulation
+        if emulation is None:
+            return
+        port = await self.bring_up(rooms.gates_part(self.spec, emulation))
+        hosts = mongo_url.removeprefix("mongodb://").partition("/")[0].split(",")
+        members = {host: f"mongo-{number + 1}" for number, host in enumerate(hosts)}
+        told = EmulatedStack(emulation=emulation, node_port=port, mongo_members=members)
+        path = self.layout.folder / "emulation.json"
+        path.write_text(told.model_dump_json())
+        self._set(emulation_file=path)
 
     async def bring_up(self, part: Part) -> int:
         """Start one part and wait for its gate; the port it listens on (0 for none)."""

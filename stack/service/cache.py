@@ -39,6 +39,7 @@ from stack.service.entries import (
     new_token,
     youngest_token_s,
 )
+from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.trace import current_trace
 
@@ -104,7 +105,8 @@ class Cache:
         place = Place(f"{ENTRY_PREFIX}{family}:{entry}", tuple(map(generation_key, depends_on)))
         try:
             with trace.timed("cache"):
-                stamp, stored = await self._read(self._store, place, policy)
+                async with held("redis"):
+                    stamp, stored = await self._read(self._store, place, policy)
         except CacheUnavailable:
             # Nobody may join a read that began before they came: without tokens we cannot tell
             # whether a change lies between, so every request reads for itself.
@@ -142,7 +144,8 @@ class Cache:
             try:
                 if self._uncleared:
                     raise CacheUnavailable
-                await self._store.delete(tokens)
+                async with held("redis"):
+                    await self._store.delete(tokens)
             except CacheUnavailable:
                 self._uncleared.update(tokens)
                 if self._clearing is None or self._clearing.done():
@@ -213,9 +216,10 @@ class Cache:
         spread_s = ttl_s * reading.policy.ttl_jitter_fraction
         times_s = Times(ttl_s - spread_s * random.random(), ttl_s + TOKEN_MARGIN_S, cost_s)
         try:
-            await reading.store.store(
-                reading.place, reading.stamp, body, times_s=times_s, owner=owner
-            )
+            async with held("redis"):
+                await reading.store.store(
+                    reading.place, reading.stamp, body, times_s=times_s, owner=owner
+                )
         except CacheUnavailable:
             log.debug("an entry could not be stored", extra={"entry": reading.place.entry})
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from stack.gates.emulation import EmulatedStack
 from stack.infra.connections import (
     database_of,
     elasticsearch_client,
@@ -21,6 +23,7 @@ from stack.service.favourites.endpoints import favourite_routes
 from stack.service.favourites.service import FavouriteService
 from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
+from stack.service.held import Emulated, Gated
 from stack.service.hot import HotReads
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
@@ -33,6 +36,8 @@ from stack.service.settings import Settings
 from stack.service.telemetry import telemetry_of
 from stack.service.trace import current_request_id
 
+log = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The API of one replica, with settings from the environment unless given.
@@ -44,13 +49,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     log_as_json(settings.replica, current_request_id, settings.log_level)
     telemetry = telemetry_of(settings)
     secret = settings.jwt_secret.get_secret_value()
-    mongo = mongo_client(settings.mongo_url)
+    metrics = Metrics(settings.replica)
+    emulated = emulated_machine(settings, metrics)
+    mongo = mongo_client(settings.mongo_url, preferred=emulated.preferred if emulated else None)
+    if emulated is not None:
+        emulated.database = mongo
     database = database_of(mongo)
     redis = redis_client(settings.redis_url) if settings.redis_url else None
     elasticsearch = (
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
-    metrics = Metrics(settings.replica)
     cache = Cache(redis, settings.cache_policies(), metrics)
     access = Access(settings, database, redis, metrics)
     bearer = access.bearer
@@ -69,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await mongo.close()
         if telemetry is not None:
             await asyncio.to_thread(telemetry.close)
+        if emulated is not None:
+            await emulated.close()
 
     app = FastAPI(
         title="Headroom catalogue", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None
@@ -86,6 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=telemetry,
         hot=HotReads(products, search, settings.catalogue.page_size),
     )
+    if emulated is not None:
+        app.add_middleware(Gated, emulated=emulated)
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
     app.include_router(search_routes(search))
     app.include_router(favourite_routes(favourites, bearer))
@@ -93,6 +105,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(routes)
     app.include_router(health_routes(health, metrics))
     return app
+
+
+def emulated_machine(settings: Settings, metrics: Metrics) -> Emulated | None:
+    """This replica as an emulated machine, where the stack was started as an emulation."""
+    if settings.emulation_file is None:
+        return None
+    stack = EmulatedStack.read(settings.emulation_file)
+    log.warning(
+        "emulation (dilated ×%g): times are not those of this machine", stack.emulation.scale
+    )
+    return Emulated(stack, settings.replica, metrics.registry)
 
 
 def calm_garbage_collection() -> None:

@@ -1,6 +1,7 @@
 """What one API replica needs to know."""
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -35,6 +36,8 @@ class Settings(StackSettings):
     limits: Limits | None = None  # None: every request is admitted
     # Who may say, by X-Real-IP, whose request it hands on: the load balancer.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"),)
+    # Emulated machines in dilated time (stack.gates); none: the stack runs as fast as it can.
+    emulation_file: Path | None = None
 
     def cache_policies(self) -> dict[Family, FamilyPolicy]:
         """How each cached family is kept."""

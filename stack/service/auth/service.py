@@ -23,6 +23,7 @@ from stack.service.auth.sessions import (
 )
 from stack.service.auth.tokens import ACCESS_TOKEN_S, Principal, Role, mint_access_token
 from stack.service.errors import Conflict, InvalidRequest, NotFound, Unauthorised
+from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.trace import current_trace
 
@@ -53,7 +54,8 @@ class AuthService:
     async def register(self, wanted: Registration) -> Registered:
         """Make an account. Raises Conflict when the address has one."""
         with current_trace().timed("password"):
-            password_hash = await self._passwords.hashed(wanted.password)
+            async with held("api"):
+                password_hash = await self._passwords.hashed(wanted.password)
         user = ObjectId()
         document = {
             "_id": user,
@@ -66,7 +68,8 @@ class AuthService:
         }
         try:
             with self._metrics.database(Operation.REGISTER):
-                await self._users.insert_one(document)
+                async with held("mongo"):
+                    await self._users.insert_one(document)
         except DuplicateKeyError as error:
             raise Conflict("there is an account with this e-mail address") from error
         return Registered(id=str(user), email=wanted.email, name=wanted.name)
@@ -77,12 +80,14 @@ class AuthService:
         Without Redis there is no session: the access token alone, for its fifteen minutes.
         """
         with self._metrics.database(Operation.LOGIN):
-            user = await self._users.find_one(
-                {"email": credentials.email}, {"password_hash": 1, "role": 1}
-            )
+            async with held("mongo"):
+                user = await self._users.find_one(
+                    {"email": credentials.email}, {"password_hash": 1, "role": 1}
+                )
         stored = user["password_hash"] if user else None
         with current_trace().timed("password"):
-            fits = await self._passwords.fits(stored, credentials.password)
+            async with held("api"):
+                fits = await self._passwords.fits(stored, credentials.password)
         if user is None or not fits:
             self._metrics.auth_event("login_refused")
             raise Unauthorised("e-mail address or password is wrong")

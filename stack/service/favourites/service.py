@@ -9,6 +9,7 @@ from stack.infra.documents import PRODUCTS, USERS, Document
 from stack.infra.operations import Family, Operation
 from stack.service.cache import Cache
 from stack.service.errors import Conflict, NotFound, Unauthorised
+from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
@@ -40,9 +41,12 @@ class FavouriteService:
 
         async def fill(changed_lately: bool) -> bytes:
             secondary = self._settings.reads_from_secondary(Operation.FAVOURITES)
-            database = self._secondary if secondary and not changed_lately else self._database
+            secondary = secondary and not changed_lately
+            database = self._secondary if secondary else self._database
             with self._metrics.database(Operation.FAVOURITES):
-                return encoded(await _favourites(database, user))
+                async with held("mongo", secondary=secondary):
+                    found = await _favourites(database, user)
+            return encoded(found)
 
         every = (EVERY_FAVOURITES,) if self._depends_on_products else ()
         return await self._cache.fetch(
@@ -52,20 +56,24 @@ class FavouriteService:
     async def add(self, user: ObjectId, product: ObjectId) -> None:
         """Make a product a favourite; again is no error. Raises NotFound, Conflict."""
         with self._metrics.database(Operation.FAVOURITE_ADD):
-            known = await self._database[PRODUCTS].find_one({"_id": product}, {"_id": 1})
-            if known is None:
-                raise NotFound(f"there is no product {product}")
-            # The filter keeps the document bounded: a full list matches only what is in it.
-            result = await self._database[USERS].update_one(
-                {
-                    "_id": user,
-                    "$or": [{f"favorites.{MOST - 1}": {"$exists": False}}, {"favorites": product}],
-                },
-                {"$addToSet": {"favorites": product}},
-            )
-            if not result.matched_count:
-                await self._require_account(user)
-                raise Conflict(f"there are {MOST} favourites already; remove one first")
+            async with held("mongo"):
+                known = await self._database[PRODUCTS].find_one({"_id": product}, {"_id": 1})
+                if known is None:
+                    raise NotFound(f"there is no product {product}")
+                # The filter keeps the document bounded: a full list matches only what is in it.
+                result = await self._database[USERS].update_one(
+                    {
+                        "_id": user,
+                        "$or": [
+                            {f"favorites.{MOST - 1}": {"$exists": False}},
+                            {"favorites": product},
+                        ],
+                    },
+                    {"$addToSet": {"favorites": product}},
+                )
+                if not result.matched_count:
+                    await self._require_account(user)
+                    raise Conflict(f"there are {MOST} favourites already; remove one first")
         await self._cache.clear(favourites_generation(user))
 
     async def remove(self, user: ObjectId, product: ObjectId) -> None:

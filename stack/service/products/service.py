@@ -14,6 +14,7 @@ from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
 from stack.service.cache import Cache
 from stack.service.errors import NotFound
+from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.products.cursor import CursorCodec
 from stack.service.products.schemas import ProductChange
@@ -101,7 +102,8 @@ class ProductService:
         """One product as JSON; never cached. Raises NotFound."""
         collection = self._collection(Operation.DETAIL, False)
         with self._metrics.database(Operation.DETAIL):
-            found = await collection.find_one({"_id": identifier}, DETAIL)
+            async with held("mongo", secondary=collection is self._secondary):
+                found = await collection.find_one({"_id": identifier}, DETAIL)
         if found is None:
             raise NotFound(f"there is no product {identifier}")
         return encoded(public(found))
@@ -112,12 +114,13 @@ class ProductService:
         fields["updated_at"] = datetime.now(UTC)
         fields["changed_by"] = current_trace().request_id  # so that the indexer's log can name it
         with self._metrics.database(Operation.PRODUCT_UPDATE):
-            changed = await self._primary.find_one_and_update(
-                {"_id": identifier},
-                {"$set": fields, "$inc": {"version": 1}},
-                projection=DETAIL,
-                return_document=ReturnDocument.AFTER,
-            )
+            async with held("mongo"):
+                changed = await self._primary.find_one_and_update(
+                    {"_id": identifier},
+                    {"$set": fields, "$inc": {"version": 1}},
+                    projection=DETAIL,
+                    return_document=ReturnDocument.AFTER,
+                )
         if changed is None:
             raise NotFound(f"there is no product {identifier}")
         await self._cache.clear(*self._shown_by(changed["category"]))
@@ -154,7 +157,8 @@ class ProductService:
         with self._metrics.database(operation):
             cursor = collection.find(query, SUMMARY, sort=[("_id", DESCENDING)], skip=skip)
             # One batch, so that the page costs one round trip and leaves no cursor open.
-            found = await cursor.limit(limit + 1).batch_size(limit + 2).to_list()
+            async with held("mongo", secondary=collection is self._secondary):
+                found = await cursor.limit(limit + 1).batch_size(limit + 2).to_list()
         return [public(document) for document in found[:limit]], len(found) > limit
 
 

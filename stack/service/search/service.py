@@ -15,6 +15,7 @@ from stack.infra.search_index import INDEX
 from stack.service.breaker import Breaker
 from stack.service.cache import Cache, Uncached
 from stack.service.errors import InvalidRequest
+from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
@@ -90,9 +91,10 @@ class SearchService:
             raise SearchUnavailable
         try:
             with current_trace().timed("search"):
-                answer = await client.search(
-                    index=INDEX, **elasticsearch_query(text, category, page, limit)
-                )
+                async with held("elasticsearch"):
+                    answer = await client.search(
+                        index=INDEX, **elasticsearch_query(text, category, page, limit)
+                    )
         except (TransportError, ApiError) as error:
             self._breaker.failed()
             raise SearchUnavailable from error
@@ -123,8 +125,9 @@ class SearchService:
             # By id among equals, or pages would overlap.
             cursor = collection.find(query, SUMMARY | score).sort([*score.items(), ("_id", -1)])
             cursor = cursor.skip((page - 1) * limit).limit(limit).batch_size(limit + 1)
-            found = await cursor.to_list()
-            total = await collection.count_documents(query)
+            async with held("mongo", secondary=secondary):
+                found = await cursor.to_list()
+                total = await collection.count_documents(query)
         for document in found:
             del document["score"]
         return {

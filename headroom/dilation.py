@@ -1,0 +1,154 @@
+"""Dilated time: a scenario stretched, and the emulated machines of its model.
+
+Everything here is in real seconds once it is dilated; only what is shown is divided by the scale.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from sim.draws import Demand
+from sim.model import Demands as ModelDemands
+from sim.model import Lookup, StackModel, Step, Visit, VisitDemand
+from sim.scenario import Scenario
+from stack.gates.emulation import Component, Emulation, HeldVisit, Machine, Outcome
+from stack.infra.operations import Operation
+
+TABLE = 256  # steps of a demand's table of quantiles
+# Where real work inside a hold should take effect: a look-up reads what is there at its end.
+LEAD_S: Mapping[str, float] = {"redis": 0.004}
+
+
+def dilated(scenario: Scenario) -> Scenario:
+    """The scenario with every time stretched by its scale, and every rate divided by it.
+
+    The experiment's cells keep their length in real seconds: it is what somebody waits for.
+    """
+    scale = scenario.time.scale
+    if scale == 1:
+        return scenario
+    stretched = scenario.model_dump()
+    workload, topology = stretched["workload"], stretched["topology"]
+    workload["sessions_per_active_user_per_day"] /= scale
+    workload["think_time_s"] *= scale
+    topology["api"]["timeout_s"] *= scale
+    for name in ("evaluation_period_s", "boot_s", "cooldown_s"):
+        if topology["api"]["autoscaling"] is not None:
+            topology["api"]["autoscaling"][name] *= scale
+    if topology["cache"] is not None:
+        for policy in topology["cache"]["families"].values():
+            policy["ttl_s"] *= scale
+    topology["database"]["election_timeout_s"] *= scale
+    stretched["objectives"]["p95_s"] *= scale
+    experiment = stretched["experiment"]
+    experiment["loads_per_s"] = tuple(load / scale for load in experiment["loads_per_s"])
+    return Scenario.model_validate(stretched)
+
+
+def label(scenario: Scenario) -> str:
+    """What a picture of a dilated run must say; empty for a native one."""
+    scale = scenario.time.scale
+    return "" if scale == 1 else f"emulation (dilated ×{scale:g})"
+
+
+def tabulated(visit: VisitDemand, scale: float) -> VisitDemand:
+    """A demand, stretched, as the table of quantiles that models and gates both draw from.
+
+    The table ends half a step inside the distribution, and is scaled to the mean of what it
+    stands for.
+    """
+    demand = visit.demand
+    if demand.expected_s == 0:
+        return visit
+    ends = [0.5 / TABLE, *(step / TABLE for step in range(1, TABLE)), 1 - 0.5 / TABLE]
+    quantiles_s = [demand.at(u) for u in ends]
+    table = Demand(0.0, distribution="empirical", quantiles_s=tuple(quantiles_s))
+    factor = scale * demand.expected_s / table.expected_s
+    stretched = tuple(quantile_s * factor for quantile_s in quantiles_s)
+    return VisitDemand(
+        visit.component,
+        demand.expected_s * scale,
+        visit.cv,
+        distribution="empirical",
+        quantiles_s=stretched,
+    )
+
+
+def dilated_demands(
+    demands: ModelDemands, scale: float, delay_s: Mapping[tuple[str, str], float] | None = None
+) -> ModelDemands:
+    """Demands in dilated time, a machine for each instance.
+
+    Args:
+        demands: native ones, with the slots of each instance.
+        scale: real seconds per modelled second.
+        delay_s: real time outside all holds, by operation and outcome; None: none.
+    """
+    return ModelDemands(
+        visits={
+            key: tuple(tabulated(visit, scale) for visit in visits)
+            for key, visits in demands.visits.items()
+        },
+        delay_s=delay_s or {},
+        host_cores=None,
+        slots=demands.slots,
+        index_lag_s=demands.index_lag_s,  # the indexer's own time is real, as its batches are
+    )
+
+
+def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
+    """The emulated machines of a dilated model: the gates hold what its visits hold.
+
+    Raises ValueError for a demand that is no table: make the model of `dilated_demands`.
+    """
+    slots = {station.name: station.slots for station in model.stations}
+    members = {group.name: group.members[0] for group in model.groups}
+    members |= {each.name: each.members[0] for each in model.replica_sets}
+    components: dict[str, str] = dict.fromkeys(slots, "") | members
+    machines: dict[Component, Machine] = {}
+    routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]] = {}
+    for route in model.routes:
+        outcomes = routes[Operation(route.operation)] = {}
+        for outcome, visits in _paths(route.steps).items():
+            outcomes[outcome] = tuple(_held(visit) for visit in visits)
+            for visit in visits:
+                target = components[visit.target] or visit.target
+                component: Component = visit.target  # type: ignore[assignment] # checked by Machine
+                machines[component] = Machine(slots=slots[target], lead_s=LEAD_S.get(visit.target))
+    return Emulation(scale=scale, seed=seed, machines=machines, routes=routes)
+
+
+def held_visits(model: StackModel) -> dict[tuple[str, str], int]:
+    """How many visits a request is held for, by operation and outcome."""
+    return {
+        (route.operation, outcome): len(visits)
+        for route in model.routes
+        for outcome, visits in _paths(route.steps).items()
+    }
+
+
+def _paths(steps: tuple[Step, ...]) -> dict[Outcome, tuple[Visit, ...]]:
+    """The visits of a route in order, by what its look-up finds (none: it has no look-up)."""
+    lookups = [place for place, step in enumerate(steps) if isinstance(step, Lookup)]
+    if not lookups:
+        return {"none": tuple(_visits(steps))}
+    (place,) = lookups  # `stack_model` makes one look-up a route
+    lookup = steps[place]
+    assert isinstance(lookup, Lookup)
+    before, after = tuple(_visits(steps[:place])), tuple(_visits(steps[place + 1 :]))
+    return {
+        "hit": (*before, *_visits(lookup.hit), *after),
+        "miss": (*before, *_visits(lookup.miss), *after),
+    }
+
+
+def _visits(steps: tuple[Step, ...]) -> Iterator[Visit]:
+    return (step for step in steps if isinstance(step, Visit))
+
+
+def _held(visit: Visit) -> HeldVisit:
+    if visit.demand.distribution != "empirical":
+        raise ValueError(f"the demand of {visit.target} is {visit.demand.distribution}, no table")
+    return HeldVisit(
+        component=visit.target,  # type: ignore[arg-type] # checked by HeldVisit
+        visit=visit.visit,
+        quantiles_s=visit.demand.quantiles_s,
+    )

@@ -1,0 +1,163 @@
+"""One cell offered to the emulated stack: every request's time, and what the gates counted."""
+
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
+
+from headroom.artefacts import Conditions, Run
+from headroom.fidelity.cells import Cell
+from headroom.fidelity.topologies import Topology
+from headroom.live import catalogue_of, credentials_of, empty_cache, kind_of, pids_of
+from headroom.measure import conditions_of
+from headroom.traces import write_trace
+from sim.workload import Trace
+from stack.gates.addressed import run_id_with_seed
+from stack.load.run import LoadResult, run_load
+from stack.load.validity import Limits
+from stack.local import StackInfo
+
+OVERRUNS_LIMIT = 0.01  # of the holds: more, and the machines are not those that were emulated
+SCRAPE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What became of each request of a cell, in the order of its trace.
+
+    Args:
+        latency_s: from the intended time; NaN where nothing was answered.
+        answered: with a status that is no server's error.
+        hit, looked_up: of the cache.
+        part_s: time at what was called, by part, NaN where it was not.
+    """
+
+    latency_s: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+    looked_up: NDArray[np.bool_]
+    missed: NDArray[np.bool_]  # and read itself: those who waited for another's read are not in it
+    part_s: dict[str, NDArray[np.float64]]
+    end_s: float  # when the last answer was there
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the gates counted during a cell, by machine."""
+
+    visits: dict[str, float]
+    held_s: dict[str, float]
+    overruns: dict[str, float]
+
+    @property
+    def overruns_fraction(self) -> float:
+        """Holds that were shorter than the real call inside them."""
+        visits = sum(self.visits.values())
+        return sum(self.overruns.values()) / visits if visits else 0.0
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A cell, offered."""
+
+    result: LoadResult
+    requests: Requests
+    counted: Counted
+    conditions: Conditions
+
+
+def offered(topology: Topology, cell: Cell, trace: Trace, info: StackInfo, folder: Path) -> Offered:
+    """Offer a cell's requests to the running stack, with a cold cache."""
+    assert info.base_url is not None
+    empty_cache(info)
+    path = write_trace(Run(folder), cell.name, trace)
+    out = folder / f"{cell.name}.load.parquet"
+    before = _counters(info)
+    result = run_load(
+        path,
+        info.base_url,
+        out,
+        catalogue=catalogue_of(topology.scenario),
+        credentials=credentials_of(info),
+        run_id=run_id_with_seed(f"{topology.name}-{cell.name}", cell.seed),
+        warmup_s=cell.warmup_s,
+        timeout_s=topology.scenario.topology.api.timeout_s * topology.scenario.time.scale,
+        pids_by_part=pids_of(info),
+        limits=Limits().dilated(),
+    )
+    after = _counters(info)
+    counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))
+    return Offered(result, read_requests(out), counted, _judged(result, counted))
+
+
+def _judged(result: LoadResult, counted: Counted) -> Conditions:
+    conditions = conditions_of(result.validity)
+    if counted.overruns_fraction <= OVERRUNS_LIMIT:
+        return conditions
+    reason = (
+        f"real work outlasted {counted.overruns_fraction:.1%} of the holds, "
+        f"limit {OVERRUNS_LIMIT:.0%}"
+    )
+    return conditions.model_copy(update={"valid": False, "reasons": (*conditions.reasons, reason)})
+
+
+def read_requests(path: Path) -> Requests:
+    """The rows of a load run."""
+    table = pq.read_table(path).to_pandas()
+    error = table["error"].isna().to_numpy()
+    status = table["status"].fillna(599).to_numpy()
+    cache = table["cache"].astype(str).to_numpy()
+    coalesced = table["coalesced"].to_numpy(dtype=bool)
+    done_s = table["done_s"].to_numpy(dtype=float)
+    return Requests(
+        latency_s=table["latency_s"].to_numpy(dtype=float),
+        answered=error & (status < 500),
+        hit=cache == "hit",
+        looked_up=np.isin(cache, ("hit", "miss")),
+        missed=(cache == "miss") & ~coalesced,
+        part_s={
+            name: table[f"{name}_s"].to_numpy(dtype=float)
+            for name in ("cache", "db", "search", "app")
+        },
+        end_s=float(np.nanmax(done_s)) if np.isfinite(done_s).any() else 0.0,
+    )
+
+
+_COUNTERS = (
+    "headroom_held_visits_total",
+    "headroom_held_seconds_total",
+    "headroom_held_overruns_total",
+)
+
+
+def _counters(info: StackInfo) -> dict[str, dict[str, float]]:
+    """Counters of the gates by machine, summed over the replicas."""
+    found: dict[str, dict[str, float]] = {}
+    for part in info.parts_of("api"):
+        with urllib.request.urlopen(f"{part.url}/metrics", timeout=SCRAPE_S) as answer:  # noqa: S310 - of our own stack
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in _COUNTERS:
+                    sums = found.setdefault(sample.name, {})
+                    machine = sample.labels["machine"]
+                    sums[machine] = sums.get(machine, 0.0) + sample.value
+    return found
+
+
+def _difference(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    return {machine: value - before.get(machine, 0.0) for machine, value in after.items()}
+
+
+def utilisations(counted: Counted, slots: dict[str, int], end_s: float) -> dict[str, float]:
+    """Held seconds over slots and time, by machine; of the API the mean of the replicas."""
+    groups: dict[str, list[float]] = {}
+    for machine, held_s in counted.held_s.items():
+        kind = kind_of(machine)
+        name = "api" if kind == "api" else machine
+        groups.setdefault(name, []).append(held_s / (slots[kind] * end_s))
+    return {f"utilisation.{name}": float(np.mean(values)) for name, values in groups.items()}

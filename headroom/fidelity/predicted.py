@@ -1,0 +1,146 @@
+"""One cell, predicted before it is offered: trace-driven, and distributional beside it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headroom.dilation import dilated, dilated_demands, held_visits
+from headroom.fidelity.artefacts import Constants, PredictedFidelity
+from headroom.fidelity.cells import Cell
+from headroom.fidelity.topologies import Topology
+from headroom.metrics import QUANTILES
+from headroom.predict import hit_ratios_of
+from sim.kernel import simulate
+from sim.model import SimulatedRun, StackModel, stack_model
+from sim.workload import Trace, open_trace
+
+REPLICATIONS = 60  # behind the distributional intervals
+COVERED = (0.05, 0.95)
+TRACE_STREAM, SPREAD_STREAM = 30, 31
+
+
+def model_of(topology: Topology, constants: Constants | None = None) -> StackModel:
+    """The topology's model in dilated time; without constants nothing takes time but the holds."""
+    scenario = dilated(topology.scenario)
+    bare = stack_model(scenario, dilated_demands(topology.demands, topology.scenario.time.scale))
+    if constants is None:
+        return bare
+    delay_s = {
+        key: constants.outside_s + count * constants.visit_s
+        for key, count in held_visits(bare).items()
+    }
+    demands = dilated_demands(topology.demands, topology.scenario.time.scale, delay_s)
+    return stack_model(scenario, demands)
+
+
+def trace_of(cell: Cell, topology: Topology) -> Trace:
+    """The requests of a cell, in dilated time: a pure function of its arguments."""
+    return _trace(cell, topology, (TRACE_STREAM,))
+
+
+def _trace(cell: Cell, topology: Topology, stream: tuple[int, ...]) -> Trace:
+    rng = np.random.default_rng(np.random.SeedSequence(cell.seed, spawn_key=stream))
+    return open_trace(topology.scenario.workload, cell.load_per_s, cell.duration_s, rng)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What the model says of every single request of a cell."""
+
+    trace: Trace
+    run: SimulatedRun
+    metrics: dict[str, float]
+
+
+def simulated(topology: Topology, cell: Cell, model: StackModel) -> Simulated:
+    """The very requests of a cell, with the very demands that the gates will hold them for."""
+    trace = trace_of(cell, topology)
+    run = simulate(model, trace, seed=cell.seed)
+    return Simulated(trace, run, metrics_of(model, run, trace, cell))
+
+
+def predicted(topology: Topology, cell: Cell, constants: Constants) -> PredictedFidelity:
+    """The blind prediction of a cell; nothing of the cell has been offered yet."""
+    model = model_of(topology, constants)
+    exact = simulated(topology, cell, model)
+    spread: dict[str, list[float]] = {}
+    for number in range(REPLICATIONS):
+        trace = _trace(cell, topology, (SPREAD_STREAM, number))
+        run = simulate(model, trace, seed=cell.seed + 1 + number)
+        for name, value in metrics_of(model, run, trace, cell).items():
+            spread.setdefault(name, []).append(value)
+    ranges = {name: np.quantile(values, COVERED) for name, values in spread.items()}
+    return PredictedFidelity(
+        topology=topology.name,
+        cell=cell.name,
+        scale=topology.scenario.time.scale,
+        seed=cell.seed,
+        load_per_s=cell.load_per_s,
+        metrics=exact.metrics,
+        low={name: float(low) for name, (low, _) in ranges.items()},
+        high={name: float(high) for name, (_, high) in ranges.items()},
+        constants=constants,
+    )
+
+
+def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -> dict[str, float]:
+    """The figures of a simulated cell, named and defined as those of a measured one.
+
+    Latencies, rates and hit ratios are those of the requests that arrive after the warm-up;
+    utilisations are over the whole cell, in which the gates count them.
+    """
+    judged = trace.arrival_s >= cell.warmup_s
+    answered = judged & run.is_ok
+    window_s = float(trace.arrival_s[-1]) - cell.warmup_s
+    metrics = {
+        "throughput_per_s": float(answered.sum()) / window_s,
+        "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),
+    }
+    metrics |= latencies(run.sojourn_s[answered])
+    metrics |= hit_ratios_of(run, trace, judged)
+    busy: dict[str, list[float]] = {}
+    for station in run.stations:
+        # Replicas are alike and their numbering is the balancer's own; their mean is compared.
+        name = "api" if station.name.startswith("api") else _machine(station.name)
+        busy.setdefault(name, []).append(station.utilisation)
+    return metrics | {f"utilisation.{name}": float(np.mean(u)) for name, u in busy.items()}
+
+
+def _machine(station: str) -> str:
+    return "elasticsearch" if station.startswith("elasticsearch") else station
+
+
+def latencies(sojourn_s: NDArray[np.float64]) -> dict[str, float]:
+    """Mean and quantiles; none without requests."""
+    if not sojourn_s.size:
+        return {}
+    found = {name: float(np.quantile(sojourn_s, share)) for name, share in QUANTILES.items()}
+    return {"mean_s": float(sojourn_s.mean())} | found
+
+
+def load_for(topology: Topology, cell: Cell, target: float) -> float:
+    """The load, requests per dilated second, at which the busiest machine is `target` utilised.
+
+    By the bare model and over the cell's own length; hit ratios move with the load, so a few steps
+    of regula falsi are taken.
+    """
+    model = model_of(topology)
+    load_per_s = 1.0
+    for _ in range(12):
+        found = simulated(topology, replace(cell, load_per_s=load_per_s), model)
+        busiest = max(_offered(model, found).values())
+        load_per_s *= target / busiest
+    return load_per_s
+
+
+def _offered(model: StackModel, found: Simulated) -> dict[str, float]:
+    """Busy share of each machine over the time in which requests arrive."""
+    slots = {station.name: station.slots for station in model.stations}
+    window_s = float(found.trace.arrival_s[-1])
+    work = {load.name: load.utilisation * found.run.end_s for load in found.run.stations}
+    assert slots.keys() == work.keys()
+    groups: dict[str, list[float]] = {}
+    for name, busy_s in work.items():
+        groups.setdefault("api" if name.startswith("api") else name, []).append(busy_s / window_s)
+    return {name: float(np.mean(values)) for name, values in groups.items()}

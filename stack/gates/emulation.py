@@ -1,0 +1,102 @@
+"""What is emulated, as data: the machines with their slots and what each operation asks of them."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stack.gates.draws import drawn_s
+from stack.infra.operations import Operation
+
+Component = Literal["api", "redis", "mongo", "elasticsearch"]
+Outcome = Literal["hit", "miss", "none"]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Machine(_Data):
+    """One emulated machine of a component; every replica or member has its own."""
+
+    slots: Annotated[int, Field(ge=1, le=1024)]
+    # Real work begins at the start of the hold, or, where its effect should fall where the models
+    # put it (at the end: a look-up reads, a fill stores), so long before the end.
+    lead_s: Seconds | None = None
+
+
+class HeldVisit(_Data):
+    """One visit of a route: where, its number among the route's visits there, and for how long."""
+
+    component: Component
+    visit: Annotated[int, Field(ge=0, le=1000)]
+    quantiles_s: Annotated[tuple[Seconds, ...], Field(min_length=2, max_length=4097)]
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.quantiles_s) != sorted(self.quantiles_s):
+            raise ValueError("`quantiles_s` must ascend")
+        return self
+
+
+class Emulation(_Data):
+    """Machines and demands, in dilated time: all times are real seconds.
+
+    `scale` is what they were stretched by; it is told wherever the stack shows itself.
+    """
+
+    scale: Annotated[float, Field(ge=1, le=100_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # of requests that name none
+    machines: dict[Component, Machine]
+    routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]]
+
+    @model_validator(mode="after")
+    def _every_visited_machine_is_there(self) -> Self:
+        visited = {
+            visit.component
+            for outcomes in self.routes.values()
+            for visits in outcomes.values()
+            for visit in visits
+        }
+        missing = sorted(visited - self.machines.keys())
+        if missing:
+            raise ValueError(f"`machines` lacks {', '.join(missing)}, which a route visits")
+        return self
+
+    def demand_s(
+        self,
+        operation: Operation,
+        outcome: Outcome,
+        component: Component,
+        visit: int,
+        identity: "Identity",
+    ) -> float | None:
+        """How long the visit is held; None when the route has no such visit."""
+        outcomes = self.routes.get(operation, {})
+        # Before its look-up a request is neither hit nor miss; both start alike.
+        for held in outcomes.get(outcome) or outcomes.get("hit") or ():
+            if held.component == component and held.visit == visit:
+                seed = self.seed if identity.seed is None else identity.seed
+                return drawn_s(held.quantiles_s, seed, component, identity.request, visit)
+        return None
+
+
+class Identity(_Data):
+    """Which request this is to the draws."""
+
+    request: Annotated[int, Field(ge=0)]
+    seed: int | None
+
+
+class EmulatedStack(_Data):
+    """What a replica is told (HEADROOM_EMULATION_FILE): the emulation, and where the others are."""
+
+    emulation: Emulation
+    node_port: Annotated[int, Field(ge=1, le=65_535)]  # of the gate process, on 127.0.0.1
+    mongo_members: dict[str, str]  # host:port -> member
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file that the supervisor wrote."""
+        return cls.model_validate_json(path.read_bytes())

@@ -1,0 +1,85 @@
+"""The gates of the machines that many replicas share: Redis, each mongod, Elasticsearch.
+
+    python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}'
+
+A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is answered at once
+with `[id, member, start_s, done_s]`; it sleeps by itself. Of several members the visit goes to the
+next in turn. All times are of the system's monotonic clock, which all processes share.
+
+It listens on 127.0.0.1 as every part of the stack does, so that the supervisor starts, watches and
+ends it like the others.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+
+import orjson
+
+from stack.gates.virtual import Gate
+
+ALLOWED = "a list of known machines, and finite times >= 0"
+
+
+class Node:
+    """All shared machines of one stack."""
+
+    def __init__(self, slots: dict[str, int]) -> None:
+        self._gates = {member: Gate(count) for member, count in slots.items()}
+        self._order = list(self._gates)
+        self._turn = 0  # place in the order of whom the next choice begins with
+
+    def booked(
+        self, members: list[str], asked_s: float, demand_s: float
+    ) -> tuple[str, float, float]:
+        """Book a visit to one of `members`; returns the member, start and end.
+
+        Raises ValueError for what is no question that a replica may ask.
+        """
+        known = bool(members) and all(member in self._gates for member in members)
+        if not known or not 0.0 <= demand_s < 1e6 or not 0.0 <= asked_s < 1e12:
+            raise ValueError(f"{members}, {asked_s}, {demand_s}: allowed: {ALLOWED}")
+        member = members[0] if len(members) == 1 else self._next_of(members)
+        booking = self._gates[member].book(asked_s, demand_s)
+        return member, booking.start_s, booking.done_s
+
+    def _next_of(self, members: list[str]) -> str:
+        """In turn over all machines, those that are not among `members` left out, as the models."""
+        for offset in range(len(self._order)):
+            place = (self._turn + offset) % len(self._order)
+            if self._order[place] in members:
+                self._turn = (place + 1) % len(self._order)
+                return self._order[place]
+        raise AssertionError("booked() lets known members in only")
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one replica until it goes away."""
+        try:
+            while line := await reader.readline():
+                question, members, asked_s, demand_s = orjson.loads(line)
+                answer = (question, *self.booked(members, asked_s, demand_s))
+                writer.write(orjson.dumps(answer) + b"\n")
+        except (ValueError, TypeError, ConnectionError) as error:
+            print(f"a connection is closed: {error}", file=sys.stderr)  # noqa: T201 - its log
+        finally:
+            writer.close()
+
+
+async def serve(port: int, slots: dict[str, int]) -> None:
+    """Serve until SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = await asyncio.start_server(Node(slots).serve, "127.0.0.1", port)
+    await stop.wait()
+    server.close()
+
+
+def main() -> None:
+    """Entry point; see the module's docstring."""
+    asyncio.run(serve(int(sys.argv[1]), json.loads(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

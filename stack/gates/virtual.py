@@ -1,0 +1,31 @@
+"""A gate in virtual time: the slots of one emulated machine, first come first served."""
+
+import heapq
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Booking:
+    """When a visit is served; both times are of the system's monotonic clock."""
+
+    start_s: float
+    done_s: float
+
+
+class Gate:
+    """`slots` servers with one queue in front of them."""
+
+    def __init__(self, slots: int) -> None:
+        if slots < 1:
+            raise ValueError(f"{slots} slots; allowed: at least 1")
+        self._free_s = [0.0] * slots  # a heap: when each slot is free again
+
+    def book(self, now_s: float, demand_s: float) -> Booking:
+        """Take the slot that is free first, from when it is free, for `demand_s`.
+
+        Nobody waits in here: who comes next is told when their turn will be, so that a visit that
+        wakes late keeps no slot from them.
+        """
+        start_s = max(now_s, self._free_s[0])
+        heapq.heapreplace(self._free_s, start_s + demand_s)
+        return Booking(start_s, start_s + demand_s)

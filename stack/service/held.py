@@ -1,0 +1,269 @@
+"""The way of one request through the emulated machines.
+
+    async with held("mongo"):
+        …the real call…
+
+holds the request at the machine for the demand of this visit, with the real call inside. Without an
+emulation, and for requests that are not emulated, it does nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stack.gates.addressed import identity_of, operation_of
+from stack.gates.client import NodeClient
+from stack.gates.emulation import Component, EmulatedStack, Identity
+from stack.gates.virtual import Booking, Gate
+from stack.infra.operations import Operation
+from stack.service.trace import current_trace
+
+# The event loop's timers tick in milliseconds; a real call that ends within one of them after its
+# hold has not overrun it.
+TICK_S = 0.001
+_ID = b"x-request-id"
+
+
+class PrimaryKnowing(Protocol):
+    """What the gates need of the database's client: who is primary."""
+
+    @property
+    async def primary(self) -> tuple[str, int] | None:
+        """Host and port of the primary; None while there is none."""
+
+
+class Emulated:
+    """One replica as an emulated machine, and its way to the machines that all replicas share."""
+
+    def __init__(self, stack: EmulatedStack, replica: str, registry: CollectorRegistry) -> None:
+        self.emulation = stack.emulation
+        self.database: PrimaryKnowing | None = None
+        self._replica = replica
+        self._members = stack.mongo_members
+        machine = stack.emulation.machines.get("api")
+        self._own = Gate(machine.slots) if machine else None
+        self._node = NodeClient(stack.node_port)
+        self._visits = Counter(
+            "headroom_held_visits_total", "Visits held.", ["machine"], registry=registry
+        )
+        self._held = Counter(
+            "headroom_held_seconds_total",
+            "Demand of the visits held, in dilated seconds.",
+            ["machine"],
+            registry=registry,
+        )
+        self._waited = Counter(
+            "headroom_held_wait_seconds_total",
+            "Time before a slot was free, in dilated seconds.",
+            ["machine"],
+            registry=registry,
+        )
+        self._overruns = Counter(
+            "headroom_held_overruns_total",
+            "Holds that the real call inside outlasted: their times are not those of the machine.",
+            ["machine"],
+            registry=registry,
+        )
+        self._overrun_s = Counter(
+            "headroom_held_overrun_seconds_total",
+            "By how long.",
+            ["machine"],
+            registry=registry,
+        )
+
+    async def book(
+        self, component: Component, demand_s: float, *, secondary: bool
+    ) -> tuple[str, Booking]:
+        """Book a visit now: at which machine, and when."""
+        asked_s = monotonic()
+        if component == "api":
+            assert self._own is not None
+            machine, booking = self._replica, self._own.book(asked_s, demand_s)
+        else:
+            members = await self._asked(component, secondary=secondary)
+            machine, booking = await self._node.book(members, asked_s, demand_s)
+        self._visits.labels(machine).inc()
+        self._held.labels(machine).inc(demand_s)
+        self._waited.labels(machine).inc(booking.start_s - asked_s)
+        return machine, booking
+
+    def overran(self, machine: str, by_s: float) -> None:
+        """Count a hold that was shorter than the real call inside it."""
+        self._overruns.labels(machine).inc()
+        self._overrun_s.labels(machine).inc(by_s)
+
+    def preferred(self, servers: Sequence[Any]) -> Sequence[Any]:
+        """Of the database members that the driver may ask, the one whose gate holds the request.
+
+        For the driver's `server_selector`; in an emulation the gate chooses the secondary.
+        """
+        chosen = _member.get()
+        if chosen is None:
+            return servers
+        found = [s for s in servers if self._members.get("{}:{}".format(*s.address)) == chosen]
+        return found or servers
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._node.close()
+
+    async def _asked(self, component: Component, *, secondary: bool) -> list[str]:
+        """The machines that may serve a visit."""
+        if component != "mongo":
+            return [component]
+        assert self.database is not None
+        members = list(self._members.values())
+        address = await self.database.primary
+        primary = members[0] if address is None else self._members["{}:{}".format(*address)]
+        others = [member for member in members if member != primary]
+        return others if secondary and others else [primary]
+
+
+class Visits:
+    """One request's visits so far, counted by component as the routes number them."""
+
+    __slots__ = ("_counts", "emulated", "identity", "operation")
+
+    def __init__(self, emulated: Emulated, operation: Operation, identity: Identity) -> None:
+        self.emulated = emulated
+        self.operation = operation
+        self.identity = identity
+        self._counts: dict[str, int] = {}
+
+    def next_demand_s(self, component: Component) -> float | None:
+        """The demand of the next visit to a component; None when the route has no further one."""
+        number = self._counts.get(component, 0)
+        self._counts[component] = number + 1
+        trace = current_trace()
+        # Who waited for another's read goes on as after a hit.
+        outcome = "hit" if trace.coalesced else trace.outcome
+        return self.emulated.emulation.demand_s(
+            self.operation, outcome, component, number, self.identity
+        )
+
+
+_current: ContextVar[Visits | None] = ContextVar("visits", default=None)
+_member: ContextVar[str | None] = ContextVar("member", default=None)
+
+
+class Held:
+    """A stay at one machine."""
+
+    __slots__ = ("_booking", "_component", "_machine", "_secondary", "_token", "_visits")
+
+    def __init__(self, visits: Visits, component: Component, *, secondary: bool) -> None:
+        self._visits = visits
+        self._component = component
+        self._secondary = secondary
+        self._booking: Booking | None = None
+        self._machine = ""
+        self._token: Any = None
+
+    async def __aenter__(self) -> None:
+        demand_s = self._visits.next_demand_s(self._component)
+        if demand_s is None:
+            return
+        emulated = self._visits.emulated
+        self._machine, self._booking = await emulated.book(
+            self._component, demand_s, secondary=self._secondary
+        )
+        if self._component == "mongo" and self._secondary:
+            self._token = _member.set(self._machine)
+        lead_s = emulated.emulation.machines[self._component].lead_s
+        begin_s = self._booking.start_s
+        if lead_s is not None:
+            begin_s = max(begin_s, self._booking.done_s - lead_s)
+        await _sleep_until(begin_s)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._token is not None:
+            _member.reset(self._token)
+        if self._booking is None or (error is not None and not isinstance(error, Exception)):
+            return
+        late_s = monotonic() - self._booking.done_s
+        if late_s > TICK_S:
+            self._visits.emulated.overran(self._machine, late_s)
+        await _sleep_until(self._booking.done_s)
+
+
+class _Open:
+    """No gate at all."""
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+_OPEN = _Open()
+
+
+def held(component: Component, *, secondary: bool = False) -> Held | _Open:
+    """Hold the request that the running task serves at a machine, with the block inside.
+
+    `secondary`: at a database, a member that is not the primary.
+    """
+    visits = _current.get()
+    return _OPEN if visits is None else Held(visits, component, secondary=secondary)
+
+
+class Gated:
+    """ASGI middleware: the replica's own machine, before the request is looked at and after.
+
+    It stands outside of everything else, as the machine does; what the service itself tells of a
+    request's time is without these two stays.
+    """
+
+    def __init__(self, app: ASGIApp, emulated: Emulated) -> None:
+        self._app = app
+        self._emulated = emulated
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        visits = self._visits(scope) if scope["type"] == "http" else None
+        if visits is None:
+            await self._app(scope, receive, send)
+            return
+        token = _current.set(visits)
+
+        async def send_held(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                async with Held(visits, "api", secondary=False):
+                    pass
+            await send(message)
+
+        try:
+            async with Held(visits, "api", secondary=False):
+                pass
+            await self._app(scope, receive, send_held)
+        finally:
+            _current.reset(token)
+
+    def _visits(self, scope: Scope) -> Visits | None:
+        operation = operation_of(scope["method"], scope["path"])
+        identity = next(
+            (identity_of(text.decode("latin-1")) for name, text in scope["headers"] if name == _ID),
+            None,
+        )
+        if operation is None or identity is None:
+            return None
+        return Visits(self._emulated, operation, identity)
+
+
+async def _sleep_until(when_s: float) -> None:
+    # The loop rounds to the nearest tick; what is left below half a tick would only spin.
+    left_s = when_s - monotonic()
+    if left_s > TICK_S / 2:
+        await asyncio.sleep(left_s)
