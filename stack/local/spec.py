@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stack.infra.limits import Limits
 from stack.gates.emulation import Emulation
+from stack.infra.limits import Limits
 
 EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
 

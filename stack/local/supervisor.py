@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
-from stack.infra.nginx import Tls
 from stack.gates.emulation import EmulatedStack
+from stack.infra.nginx import Tls
 from stack.local import parts as rooms
 from stack.local.certificate import local_tls
 from stack.local.channel import listening
