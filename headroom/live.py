@@ -104,7 +104,7 @@ def catalogue_of(scenario: Scenario) -> Catalogue:
 
 def credentials_of(info: StackInfo) -> Credentials:
     """What the load generator needs to speak for any user of this stack."""
-    return Credentials(jwt_secret=info.jwt_secret)
+    return Credentials(jwt_secret=info.jwt_secret, own_addresses=info.spec.trust_forwarded_for)
 
 
 def pids_of(info: StackInfo) -> dict[str, tuple[int, ...]]:

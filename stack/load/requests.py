@@ -43,16 +43,23 @@ _BODY_TYPE = "Content-Type: application/json\r\n"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the load generator needs to speak for any user: the secret that signs their tokens."""
+    """What the load generator needs to speak for any user: the secret that signs their tokens.
+
+    Where the stack counts requests by address, each user must have one too, and is believed.
+    """
 
     jwt_secret: str
+    own_addresses: bool = False
 
     def __repr__(self) -> str:
         return "Credentials(…)"
 
 
 class PreparedRequest(NamedTuple):
-    """A request in three pieces; `X-Request-Id` and an empty line go before the body."""
+    """A request in three pieces; `X-Request-Id` and an empty line go before the body.
+
+    `authorization` is what says who asks: a token, and an address where those count.
+    """
 
     head: bytes
     authorization: bytes
@@ -83,6 +90,7 @@ class RequestBook:
         self.run_id = run_id
         self._fixed = f"Host: {host}:{port}\r\nUser-Agent: headroom-load\r\nAccept: */*\r\n"
         self._secret = credentials.jwt_secret
+        self._own_addresses = credentials.own_addresses
         self._issued_s = time.time() // 3600 * 3600
         self._cursors = CursorCodec(credentials.jwt_secret)
         self._bearer = lru_cache(maxsize=None)(self._bearer_line)
@@ -93,6 +101,14 @@ class RequestBook:
     ) -> PreparedRequest:
         """The request for `key` by `user`. Raises InvalidTrace for numbers that are not stored."""
         self._check(operation, key, user)
+        prepared = self._prepared(operation, key, user, request_id)
+        if not self._own_addresses:
+            return prepared
+        return prepared._replace(authorization=prepared.authorization + _address_line(user))
+
+    def _prepared(
+        self, operation: Operation, key: int, user: int, request_id: int
+    ) -> PreparedRequest:
         if operation in {Operation.LIST, Operation.LIST_CURSOR}:
             return PreparedRequest(self._page(operation, key), b"", b"")
         if operation in {Operation.LOGIN, Operation.REGISTER}:
@@ -185,3 +201,9 @@ class RequestBook:
             now_s=self._issued_s,
         )
         return f"Authorization: Bearer {token}\r\n".encode()
+
+
+def _address_line(user: int) -> bytes:
+    """An address of the user's own in 10.0.0.0/8; past 16 million users they are used again."""
+    first, rest = divmod(user % 2**24, 2**16)
+    return f"X-Forwarded-For: 10.{first}.{rest // 256}.{rest % 256}\r\n".encode()

@@ -209,6 +209,15 @@ def test_without_redis_reads_stay_open_and_what_checks_a_secret_stays_closed(gua
     asyncio.run(scenario())
 
 
+def test_a_topology_without_redis_has_the_budgets_too(guarded_stack):
+    async def scenario():
+        async with replicas(guarded_stack.info, redis_url=None, limits=Limits()) as (one,):
+            return [await one.get(LISTING, user_id(11)) for _ in range(61)]
+
+    statuses = [answer.status_code for answer in asyncio.run(scenario())]
+    assert statuses == [200] * 60 + [429]
+
+
 def test_without_limits_in_the_scenario_nothing_is_counted_or_told(live_stack):
     with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as api:
         answers = [api.get(LISTING) for _ in range(70)]

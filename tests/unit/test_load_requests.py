@@ -70,6 +70,17 @@ def test_numbers_that_are_not_stored_are_refused(operation: Operation, key: int,
         BOOK.request(operation, key, user, 0)
 
 
+def test_each_user_has_an_own_address_where_the_stack_counts_by_address() -> None:
+    assert "X-Forwarded-For" not in wire(Operation.LIST, 1)
+    catalogue = Catalogue(products=100, users=70_000, categories=4)
+    secret = "a secret of more than 32 characters"
+    book = RequestBook(BASE_URL, catalogue, Credentials(secret, own_addresses=True), "run-1")
+    for operation in (Operation.LIST, Operation.FAVOURITES, Operation.LOGIN):
+        for user, address in ((3, "10.0.0.3"), (258, "10.0.1.2"), (65_536, "10.1.0.0")):
+            text = book.request(operation, 1, user, 7).on_the_wire("run-1-7").decode()
+            assert text.count(f"\r\nX-Forwarded-For: {address}\r\n") == 1
+
+
 @pytest.mark.parametrize("url", ["https://x", "http://x/path", "localhost:80", ""])
 def test_only_plain_http_roots_are_base_urls(url: str) -> None:
     with pytest.raises(ValueError, match="is no base URL"):

@@ -49,10 +49,9 @@ class Access:
             self._keys = ApiKeys(database)
             sessions = Sessions(redis, settings.sessions_per_user)
         self.bearer = Bearer(secret, revocations=self._revocations, keys=self._keys)
-        if redis is not None and settings.limits is not None:
-            self.budgets = Budgets(
-                settings.limits, SharedWindow(redis), self.bearer, self._origins, metrics
-            )
+        if settings.limits is not None:
+            window = SharedWindow(redis) if redis is not None else None
+            self.budgets = Budgets(settings.limits, window, self.bearer, self._origins, metrics)
         self._service = AuthService(
             database,
             metrics,

@@ -55,14 +55,15 @@ class Budget:
 class Budgets:
     """Admits requests, or refuses those over budget.
 
-    Without Redis, search, listing and favourites are admitted uncounted (open: the load balancer's
-    own limits stand). What checks a secret is counted by each replica for itself (closed).
+    While Redis is away, search, listing and favourites are admitted uncounted (open: the load
+    balancer's own limits stand), and what checks a secret is counted by each replica for itself
+    (closed). Where the topology has no Redis, every replica counts everything for itself.
     """
 
     def __init__(
         self,
         limits: Limits,
-        window: SharedWindow,
+        window: SharedWindow | None,
         bearer: Bearer,
         origins: Origins,
         metrics: Metrics,
@@ -87,7 +88,10 @@ class Budgets:
         quota = self._quotas[name]
         key = f"{name}:{await self._client(name, scope)}"
         try:
-            standing = await self._window.ask(key, quota)
+            if self._window is None:
+                standing = self._own.ask(key, quota)
+            else:
+                standing = await self._window.ask(key, quota)
         except WindowUnavailable:
             if name != "auth":
                 self._metrics.budget_asked(name, "uncounted")
