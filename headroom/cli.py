@@ -13,15 +13,15 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import chain, steps
+from headroom import chain, plan_cli, steps
 from headroom.access_log import workload_from_logs
+from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
 from headroom.artefacts import Run, Verdict
 from headroom.console import figure, interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.live import seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
-from sim.scenario import Scenario
-from sim.scenario_file import json_schema, load_scenario
+from sim.scenario_file import json_schema
 from stack.errors import StackError
 from stack.load.errors import LoadError
 from stack.local import (
@@ -37,18 +37,15 @@ from stack.local import (
 )
 
 MISSED, BAD_INPUT, INVALID, BROKEN, INTERRUPTED = 1, 2, 3, 4, 130
-RUNS = Path("runs")
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
 workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
+app.command("plan")(plan_cli.plan)
 
-ScenarioName = Annotated[str, typer.Argument(help="a name in scenarios/, or a path to a YAML file")]
-RunFolder = Annotated[Path, typer.Argument(help="a folder of runs/")]
 StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table")]
 
 
 def main() -> NoReturn:
@@ -98,14 +95,6 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     interrupt.remember()
     raise KeyboardInterrupt
-
-
-def scenario_at(name: str) -> Scenario:
-    """The scenario of that name in scenarios/, or of that path."""
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        path = Path("scenarios") / f"{name}.yaml"
-    return load_scenario(path)
 
 
 @app.command()

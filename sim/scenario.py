@@ -22,6 +22,7 @@ from sim.scenario_base import (
     PositiveInterval,
 )
 from sim.scenario_money import BillComponent, Prices, Reliability, StatedLine
+from sim.scenario_plan import Planning, PlanSpace, Purchase
 
 __all__ = [
     "FAMILY_OF",
@@ -46,11 +47,14 @@ __all__ = [
     "Objectives",
     "Operation",
     "Part",
+    "PlanSpace",
+    "Planning",
     "Popularity",
     "Positive",
     "PositiveInterval",
     "Prices",
     "Profile",
+    "Purchase",
     "Reliability",
     "Scenario",
     "Search",
@@ -339,6 +343,7 @@ class Scenario(Part):
     prices: Prices = Prices()
     reliability: Reliability = Reliability()
     uncertainty: dict[str, Interval] = Field(default_factory=dict)
+    plan: Planning = Planning()
     experiment: Experiment
     time: TimeScale = TimeScale()
 

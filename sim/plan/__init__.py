@@ -1,0 +1,56 @@
+"""The cheapest architecture that meets every objective, over uncertain inputs.
+
+- `space`: what can be bought. `inputs`, `futures`: what is uncertain, and draws of it.
+- `demand`, `hits`, `response`, `costs`: one architecture in many futures, in arrays.
+- `screen`: every candidate in every future. `losses`: after a loss that a plan must survive.
+- `choice`: the cheapest, the least regret, the frontier, why not the others.
+- `verify`: the compiled engine beside the screen. `inverse`: how many users fit, what breaks first.
+- `plan`: all of it for one scenario.
+"""
+
+from sim.plan.choice import Choice, Judgement, Miss, Spread, choose
+from sim.plan.demand import TIER_NAMES, TIERS, MeasuredDemands, Work, work_of
+from sim.plan.futures import Futures, Input, drawn_futures, futures_at
+from sim.plan.inputs import inputs_of, label
+from sim.plan.inverse import Breaking, UsersThatFit, users_that_fit, what_breaks
+from sim.plan.plan import Plan, Question, plan, question_of, screened_on_cluster
+from sim.plan.screen import Planner, Screened, screened
+from sim.plan.space import Candidate, Space, own_candidate, space_of
+from sim.plan.verify import Checked, checked
+
+__all__ = [
+    "TIERS",
+    "TIER_NAMES",
+    "Breaking",
+    "Candidate",
+    "Checked",
+    "Choice",
+    "Futures",
+    "Input",
+    "Judgement",
+    "MeasuredDemands",
+    "Miss",
+    "Plan",
+    "Planner",
+    "Question",
+    "Screened",
+    "Space",
+    "Spread",
+    "UsersThatFit",
+    "Work",
+    "checked",
+    "choose",
+    "drawn_futures",
+    "futures_at",
+    "inputs_of",
+    "label",
+    "own_candidate",
+    "plan",
+    "question_of",
+    "screened",
+    "screened_on_cluster",
+    "space_of",
+    "users_that_fit",
+    "what_breaks",
+    "work_of",
+]

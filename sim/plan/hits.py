@@ -1,0 +1,160 @@
+"""Hit ratios of a plan's caches as functions of the load, tabulated once per cache option."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cache.families import KeyClasses, key_classes
+from sim.cache.sizing import redis_item_bytes
+from sim.cache.ttl import hit_fraction
+from sim.scenario import FAMILY_OF, Cache, Family, Scenario
+
+Floats = NDArray[np.float64]
+
+KEY_BYTES = 40
+USABLE_FRACTION = 0.75  # of a node's memory: what ElastiCache leaves to data by default
+GRID = 25
+_HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class HitTable:
+    """Long-run hit ratio of each family over a grid of loads, people growing with none of it.
+
+    Args:
+        families: in the order of the rows.
+        load_per_s: the grid, ascending.
+        fraction: [family, load].
+        asked: share of all requests that ask each family.
+        people: that ask in a day, for whom the table was made.
+        bytes: at most, that the entries need to stay for their TTL.
+    """
+
+    families: tuple[Family, ...]
+    load_per_s: Floats
+    fraction: Floats
+    asked: Floats
+    people: float
+    bytes: float = 0.0
+
+    def at(self, load_per_s: Floats, people: Floats, shift: Floats) -> Floats:
+        """Hit ratios [family, …] at loads asked by so many people, each moved by `shift`.
+
+        A user's favourites are found again as often as that user asks: by load per person.
+        """
+        at = np.log(self.load_per_s)
+        found = np.empty((len(self.families), *load_per_s.shape))
+        for row, family in enumerate(self.families):
+            load = load_per_s
+            if family is Family.FAVOURITES:
+                load = load_per_s * self.people / people
+            found[row] = np.interp(np.log(load), at, self.fraction[row])
+        return np.clip(found + shift, 0.0, 1.0) if len(self.families) else found
+
+    def overall(self, fractions: Floats) -> Floats:
+        """Hits over lookups of all families, for fractions as `at` gives them."""
+        if not self.asked.sum():
+            return np.zeros(fractions.shape[1:])
+        return np.asarray(np.einsum("f,f...->...", self.asked / self.asked.sum(), fractions))
+
+
+def people_of(scenario: Scenario) -> int:
+    """Users who ask in a day: each has favourites of their own."""
+    workload = scenario.workload
+    return max(1, round(workload.registered_users * workload.daily_active_fraction))
+
+
+def with_people(scenario: Scenario) -> Scenario:
+    """The scenario asked by all users of a day, not only those that a laptop's catalogue holds."""
+    workload = scenario.workload
+    catalogue = workload.catalogue.model_copy(update={"users": people_of(scenario)})
+    return scenario.model_copy(
+        update={"workload": workload.model_copy(update={"catalogue": catalogue})}
+    )
+
+
+def hit_table(
+    scenario: Scenario, memory_gib: float, lowest_per_s: float, highest_per_s: float
+) -> HitTable:
+    """Tabulate the hit ratios of the scenario's cache over a range of loads.
+
+    Args:
+        scenario: workload and cache policies; without a cache the table has no rows.
+        memory_gib: of one node, may be infinite; all nodes hold the same. Where the entries that
+            live within their TTL need more than the usable part, all leave after the age at which
+            they just fit, a lower bound on what LRU reaches.
+        lowest_per_s, highest_per_s: loads that the table must cover, > 0.
+    """
+    grid = np.geomspace(lowest_per_s / 1.01, highest_per_s * 1.01, GRID)
+    cache, people = scenario.topology.cache, people_of(scenario)
+    if cache is None:
+        return HitTable((), grid, np.empty((0, GRID)), np.empty(0), people)
+    workload = with_people(scenario).workload
+    asked = {
+        family: sum(workload.mix.get(o, 0.0) for o, of in FAMILY_OF.items() if of is family)
+        for family in cache.families
+    }
+    families = tuple(cache.families)
+    fraction, needed = np.zeros((len(families), GRID)), 0.0
+    room = memory_gib * USABLE_FRACTION * 2**30
+    sizes = item_bytes(scenario)
+    for column, load in enumerate(grid):
+        keys = {
+            family: key_classes(workload, family, policy, float(load))
+            for family, policy in cache.families.items()
+            if asked[family] > 0
+        }
+        ttls, wanted = _fitting_ttls(cache, keys, sizes, room)
+        needed = max(needed, wanted)
+        for row, family in enumerate(families):
+            if family in keys:
+                fraction[row, column] = _ratio(keys[family], ttls[family])
+    shares = np.array([asked[family] for family in families])
+    return HitTable(families, grid, fraction, shares, people, needed)
+
+
+def item_bytes(scenario: Scenario) -> dict[Family, float]:
+    """Bytes of one entry in Redis, by family."""
+    sizes = scenario.plan.items
+    return {
+        Family.LISTING: redis_item_bytes(KEY_BYTES, sizes.listing_bytes),
+        Family.SEARCH: redis_item_bytes(KEY_BYTES, sizes.search_bytes),
+        Family.FAVOURITES: redis_item_bytes(KEY_BYTES, sizes.favourites_bytes),
+    }
+
+
+def _ratio(keys: KeyClasses, ttl_s: float) -> float:
+    weight = keys.members * keys.requests_per_s
+    return float(weight @ hit_fraction(keys.requests_per_s, ttl_s, keys.clears_per_s)) / float(
+        weight.sum()
+    )
+
+
+def _fitting_ttls(
+    cache: Cache, keys: Mapping[Family, KeyClasses], sizes: Mapping[Family, float], room: float
+) -> tuple[dict[Family, float], float]:
+    """TTL of each family, cut to the age at which the entries fit; and what they need uncut."""
+    ttls = {family: cache.families[family].ttl_s for family in keys}
+
+    def resident(most_s: float) -> float:
+        # By PASTA a key's hit ratio is the share of time in which it is there.
+        return sum(
+            sizes[family]
+            * float(
+                each.members
+                @ hit_fraction(each.requests_per_s, min(ttls[family], most_s), each.clears_per_s)
+            )
+            for family, each in keys.items()
+        )
+
+    longest = max(ttls.values(), default=1.0)
+    needed = resident(longest) if keys else 0.0
+    if needed <= room:
+        return ttls, needed
+    low, high = 1e-6, longest
+    for _ in range(_HALVINGS):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if resident(middle) <= room else (low, middle)
+    return {family: min(ttl_s, low) for family, ttl_s in ttls.items()}, needed

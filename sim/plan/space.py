@@ -1,0 +1,358 @@
+"""What can be bought: the candidates of a plan, as options of each tier and their combinations."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from sim.cost.lines import EC2_SERVICES
+from sim.cost.pricebook import Price, PriceBook
+from sim.cost.servers import SEARCH_DEFAULT
+from sim.cpu import cpu_scores
+from sim.errors import InvalidScenario, Problem, require
+from sim.scenario import Scenario
+from sim.scenario_plan import Purchase
+
+NO_CACHE = "none"
+MOST_CANDIDATES = 200_000
+# A replica is one event loop and its password threads: more than two vCPUs would idle.
+API_VCPU = 2
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1000)
+BUSY_FRACTION = 0.5  # how busy API servers may be for a count to be on the list of counts
+
+_CACHE = ("AWS", "ElastiCache node Redis OSS/Memcached")
+_SEARCH = ("AWS", "OpenSearch Service instance")
+_PURCHASES: tuple[Purchase, ...] = ("on_demand", "reserved_1y", "reserved_3y")
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One architecture to judge.
+
+    Args:
+        api_type, api_replicas: the API servers.
+        cache_type, cache_nodes, cache_ttl_factor: Redis; type "none" is no cache.
+        database_type, database_members: the replica set.
+        search_type, search_nodes: Elasticsearch; None and 0 where MongoDB itself searches.
+        purchase: how instances are bought.
+    """
+
+    api_type: str
+    api_replicas: int
+    cache_type: str
+    cache_nodes: int
+    cache_ttl_factor: float
+    database_type: str
+    database_members: int
+    search_type: str | None
+    search_nodes: int
+    purchase: Purchase
+
+    def __str__(self) -> str:
+        parts = [f"{self.api_replicas} × {self.api_type}"]
+        if self.cache_type == NO_CACHE:
+            parts.append("no cache")
+        else:
+            ttl = "" if self.cache_ttl_factor == 1 else f" (TTL × {self.cache_ttl_factor:g})"
+            parts.append(f"{self.cache_nodes} × {self.cache_type}{ttl}")
+        parts.append(f"{self.database_members} × {self.database_type}")
+        if self.search_nodes:
+            parts.append(f"{self.search_nodes} × {self.search_type}")
+        return f"{', '.join(parts)}, {self.purchase.replace('_', ' ')}"
+
+    def applied_to(self, scenario: Scenario) -> Scenario:
+        """The scenario with this architecture; autoscaling is off, for the count is the plan's."""
+        topology = scenario.topology
+        api = topology.api.model_copy(
+            update={
+                "instance_type": self.api_type,
+                "replicas": self.api_replicas,
+                "autoscaling": None,
+            }
+        )
+        cache = topology.cache
+        if self.cache_type == NO_CACHE:
+            cache = None
+        elif cache is not None:
+            cache = cache.model_copy(
+                update={
+                    "instance_type": self.cache_type,
+                    "nodes": self.cache_nodes,
+                    "families": {
+                        family: policy.model_copy(
+                            update={"ttl_s": policy.ttl_s * self.cache_ttl_factor}
+                        )
+                        for family, policy in cache.families.items()
+                    },
+                }
+            )
+        database = topology.database.model_copy(
+            update={"instance_type": self.database_type, "members": self.database_members}
+        )
+        search = topology.search
+        if self.search_nodes:
+            search = search.model_copy(
+                update={"instance_type": self.search_type, "nodes": self.search_nodes}
+            )
+        return scenario.model_copy(
+            update={
+                "topology": topology.model_copy(
+                    update={"api": api, "cache": cache, "database": database, "search": search}
+                ),
+                "prices": scenario.prices.model_copy(update={"purchase": self.purchase}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Space:
+    """All candidates, and what left others out.
+
+    Args:
+        candidates: to judge, the scenario's own design among them where it can be priced.
+        own: place of the scenario's own design, or None.
+        empty: why there is no candidate at all; empty where there is one.
+        not_sold: combinations left out, for an instance type is not sold that way.
+    """
+
+    candidates: tuple[Candidate, ...]
+    own: int | None
+    empty: tuple[str, ...] = ()
+    not_sold: int = 0
+
+
+def own_candidate(scenario: Scenario) -> Candidate:
+    """The scenario's own architecture as a candidate."""
+    topology, cache = scenario.topology, scenario.topology.cache
+    searches = topology.search.engine == "elasticsearch"
+    return Candidate(
+        api_type=topology.api.instance_type,
+        api_replicas=topology.api.replicas,
+        cache_type=NO_CACHE if cache is None else cache.instance_type,
+        cache_nodes=0 if cache is None else cache.nodes,
+        cache_ttl_factor=1.0,
+        database_type=topology.database.instance_type,
+        database_members=topology.database.members,
+        search_type=(topology.search.instance_type or SEARCH_DEFAULT) if searches else None,
+        search_nodes=topology.search.nodes if searches else 0,
+        purchase=scenario.prices.purchase,
+    )
+
+
+def core_of(sku: str) -> str:
+    """The EC2 type whose processor a managed instance has: cache.m5.large has m5.large's.
+
+    >>> core_of("cache.m5.large"), core_of("m6g.large.search"), core_of("M30")
+    ('m5.large', 'm6g.large', 'M30')
+    """
+    return sku.removeprefix("cache.").removeprefix("db.").removesuffix(".search")
+
+
+def vcpu_of(book: PriceBook, sku: str) -> int:
+    """vCPUs of an instance type by its score or its price; 2 where neither says."""
+    score = cpu_scores().get(core_of(sku))
+    if score is not None:
+        return score.vcpu
+    return next((p.vcpu for p in book.prices if p.sku == sku and p.vcpu), 2)
+
+
+def space_of(scenario: Scenario, book: PriceBook, api_cpu_s: float, load_per_s: float) -> Space:
+    """The candidates of a scenario's `plan.space`.
+
+    Args:
+        scenario: says what may be chosen; what it leaves open is derived: types with a price and a
+            CPU score that no other type beats in both, counts around what the load needs.
+        book: the price book.
+        api_cpu_s: CPU time of a mean request at an API server, on the scenario's own type, s, > 0.
+        load_per_s: the highest load to plan for, requests/s, > 0.
+    Returns: the space; its `empty` says why it holds nothing.
+    Raises: InvalidScenario for a type that the book does not price, or more than 200,000
+        combinations.
+    """
+    wanted, own = scenario.plan.space, own_candidate(scenario)
+    options = _options(scenario, book, own, api_cpu_s, load_per_s)
+    empty = tuple(
+        f"plan.space.{name} lists nothing to choose from"
+        for name, chosen in options.items()
+        if not chosen
+    )
+    combinations = math.prod(len(chosen) for chosen in options.values())
+    require(
+        combinations <= MOST_CANDIDATES,
+        "plan.space",
+        combinations,
+        f"at most {MOST_CANDIDATES} combinations",
+    )
+    candidates: dict[Candidate, None] = {}
+    left_out = 0
+    for candidate in _combined(options):
+        if _is_sold(book, candidate):
+            candidates[candidate] = None
+        else:
+            left_out += 1
+    if not candidates and not empty:
+        empty = ("plan.space: no combination is sold in any of the ways listed",)
+    listed = any(getattr(wanted, name) is not None for name in type(wanted).model_fields)
+    if not empty and not listed:
+        candidates.setdefault(own)
+    ordered = tuple(sorted(candidates, key=_order))
+    return Space(ordered, ordered.index(own) if own in candidates else None, empty, left_out)
+
+
+def _order(candidate: Candidate) -> tuple[object, ...]:
+    return tuple("" if value is None else value for value in vars(candidate).values())
+
+
+def _combined(options: dict[str, tuple[object, ...]]) -> Iterator[Candidate]:
+    for values in product(*options.values()):
+        found = Candidate(**dict(zip(options, values, strict=True)))  # type: ignore[arg-type]
+        if found.cache_type == NO_CACHE:
+            found = replace(found, cache_nodes=0, cache_ttl_factor=1.0)
+        if found.search_type is None:
+            found = replace(found, search_nodes=0)
+        yield found
+
+
+def _options(
+    scenario: Scenario, book: PriceBook, own: Candidate, api_cpu_s: float, load_per_s: float
+) -> dict[str, tuple[object, ...]]:
+    wanted, region = scenario.plan.space, scenario.prices.region
+    cached, searches = scenario.topology.cache is not None, own.search_type is not None
+    types = _Types(book, region)
+    purchases = wanted.purchases if wanted.purchases is not None else _PURCHASES
+    derived: dict[str, tuple[object, ...]] = {
+        "api_type": _with(own.api_type, types.servers(purchases, vcpu=API_VCPU)),
+        "api_replicas": _with(own.api_replicas, counts_for(load_per_s * api_cpu_s)),
+        "cache_type": _with(own.cache_type, types.caches(1)) if cached else (NO_CACHE,),
+        "cache_nodes": _with(own.cache_nodes, (1, 2)) if cached else (0,),
+        "cache_ttl_factor": (1.0,),
+        "database_type": _with(own.database_type, types.databases(purchases)),
+        "database_members": _with(own.database_members, (3,)),
+        "search_type": _with(own.search_type, types.searches(2)) if searches else (None,),
+        "search_nodes": _with(own.search_nodes, (1, 2)) if searches else (0,),
+        "purchase": tuple(purchases),
+    }
+    stated = {
+        "api_type": wanted.api_types,
+        "api_replicas": wanted.api_replicas,
+        "cache_type": wanted.cache_types if cached else None,
+        "cache_nodes": wanted.cache_nodes if cached else None,
+        "cache_ttl_factor": wanted.cache_ttl_factors if cached else None,
+        "database_type": wanted.database_types,
+        "database_members": wanted.database_members,
+        "search_type": wanted.search_types if searches else None,
+        "search_nodes": wanted.search_nodes if searches else None,
+    }
+    for name, values in stated.items():
+        if values is not None:
+            if name.endswith("_type"):
+                _known_types(types, name, values)
+            derived[name] = tuple(dict.fromkeys(values))
+    return derived
+
+
+def counts_for(busy_servers: float) -> tuple[int, ...]:
+    """Numbers of servers to try for a load that keeps so many busy: to half busy, and one more.
+
+    >>> counts_for(0.3), counts_for(5.0)
+    ((1, 2), (3, 4, 6, 8, 12, 16))
+    """
+    enough = [n for n in COUNTS if n >= busy_servers / BUSY_FRACTION]
+    top = COUNTS.index(enough[0]) + 1 if enough else len(COUNTS)
+    lowest = max(0.6 * busy_servers, 1.0)
+    return tuple(n for n in COUNTS[: top + 1] if n >= lowest) or COUNTS[-1:]
+
+
+def _with(own: object, others: Iterable[object]) -> tuple[object, ...]:
+    return tuple(dict.fromkeys((own, *others)))
+
+
+def _is_sold(book: PriceBook, candidate: Candidate) -> bool:
+    """Whether every EC2 type of a candidate has a price under its way of buying."""
+    on_demand = book.skus("AWS", EC2_SERVICES["on_demand"][0])
+    services = EC2_SERVICES[candidate.purchase]
+    sold = {sku for service in services for sku in book.skus("AWS", service)}
+    asked = (
+        candidate.api_type,
+        candidate.cache_type,
+        candidate.database_type,
+        candidate.search_type,
+    )
+    return candidate.api_type in sold and all(
+        sku in sold for sku in asked if sku is not None and sku in on_demand
+    )
+
+
+def _known_types(types: "_Types", name: str, values: tuple[object, ...]) -> None:
+    known = types.all_of(name)
+    problems = [
+        Problem(f"plan.space.{name}s", value, f"types with a price: {', '.join(sorted(known))}")
+        for value in values
+        if value not in known and not (name == "cache_type" and value == NO_CACHE)
+    ]
+    if problems:
+        raise InvalidScenario(*problems)
+
+
+class _Types:
+    """Instance types of a price book in a region, by what they can be used for."""
+
+    def __init__(self, book: PriceBook, region: str) -> None:
+        self._here = [p for p in book.prices if p.region == region]
+
+    def _of(self, provider: str, *services: str) -> list[Price]:
+        return [p for p in self._here if p.provider == provider and p.service in services]
+
+    def _ec2(self, purchases: Iterable[Purchase]) -> list[list[Price]]:
+        return [
+            [p for p in self._of("AWS", *EC2_SERVICES[way]) if p.sku in cpu_scores()]
+            for way in purchases
+        ]
+
+    def all_of(self, name: str) -> set[str]:
+        ec2 = {p.sku for way in _PURCHASES for p in self._of("AWS", *EC2_SERVICES[way])}
+        more = {
+            "api_type": [],
+            "cache_type": self._of(*_CACHE),
+            "database_type": self._of("MongoDB", "Atlas dedicated, 3-node replica set")
+            + [p for p in self._of("AWS", "DocumentDB") if p.sku.startswith("db.")],
+            "search_type": self._of(*_SEARCH),
+        }[name]
+        return ec2 | {p.sku for p in more if " with " not in p.sku}
+
+    def servers(self, purchases: Iterable[Purchase], vcpu: int, memory_gib: float = 0) -> list[str]:
+        """EC2 types that none beats in price and speed, by way of buying; bursting ones apart."""
+        found: list[str] = []
+        for prices in self._ec2(purchases):
+            fit = [p for p in prices if p.vcpu == vcpu and (p.memory_gib or 0) >= memory_gib]
+            found += _unbeaten([p for p in fit if not p.sku.startswith("t")])
+            if memory_gib == 0:
+                found += _unbeaten([p for p in fit if p.sku.startswith("t")])
+        return list(dict.fromkeys(found))
+
+    def databases(self, purchases: Iterable[Purchase]) -> list[str]:
+        """The fastest EC2 type for its price with 8 GiB, by way of buying."""
+        found = self.servers(purchases, vcpu=API_VCPU, memory_gib=8)
+        scores = cpu_scores()
+        prices = {p.sku: p.price_usd for way in self._ec2(purchases) for p in way}
+        found.sort(key=lambda sku: prices[sku] / scores[sku].coremark_per_vcpu)
+        return found[:2]
+
+    def caches(self, count: int) -> list[str]:
+        """The cheapest cache types."""
+        return [p.sku for p in sorted(self._of(*_CACHE), key=lambda p: p.price_usd)][:count]
+
+    def searches(self, count: int) -> list[str]:
+        """The search types with a score that none beats in price and speed, cheapest first."""
+        return _unbeaten([p for p in self._of(*_SEARCH) if core_of(p.sku) in cpu_scores()])[:count]
+
+
+def _unbeaten(prices: list[Price]) -> list[str]:
+    """Types in order of price, each faster than all cheaper ones."""
+    scores, found, fastest = cpu_scores(), [], 0.0
+    for price in sorted(prices, key=lambda p: (p.price_usd, p.sku)):
+        speed = scores[core_of(price.sku)].coremark_per_vcpu
+        if speed > fastest:
+            found.append(price.sku)
+            fastest = speed
+    return found
