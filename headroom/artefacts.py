@@ -270,6 +270,55 @@ class Verdict(Artefact):
     cells: int
 
 
+class ExperimentResult(Record):
+    """One figure found by trying it on a live stack."""
+
+    value: Estimate
+    unit: str
+    samples: int
+    how: str  # what was done, in a sentence
+
+
+class Experiments(Artefact):
+    """What was tried on the live stack for the claims of a document."""
+
+    scenario_sha256: str
+    machine_sha256: str
+    started_at: datetime
+    seed: int
+    results: dict[str, ExperimentResult]
+    failed: dict[str, str] = {}  # experiments that gave no figure, and why
+
+
+ClaimVerdict = Literal["holds", "holds if", "does not hold", "cannot be tested here"]
+
+
+class JudgedClaim(Record):
+    """A claim beside what was found."""
+
+    id: str
+    section: str
+    statement: str
+    stated: str
+    tested_by: tuple[str, ...]  # formula, simulation, price book, live run
+    formula: str
+    result: Estimate | None
+    unit: str
+    verdict: ClaimVerdict
+    why: str
+    evidence: tuple[str, ...]  # files that hold the figures
+
+
+class JudgedLedger(Artefact):
+    """Every claim of a document with its verdict."""
+
+    document: str
+    scenario: str
+    scenario_sha256: str
+    seed: int
+    claims: tuple[JudgedClaim, ...]
+
+
 Comparison = TypeAdapter(tuple[ComparedCell, ...])
 
 FILES: dict[type[Artefact], str] = {
@@ -279,6 +328,8 @@ FILES: dict[type[Artefact], str] = {
     Summary: "summary.json",
     BillArtefact: "bill.json",
     Verdict: "verdict.json",
+    Experiments: "experiments.json",
+    JudgedLedger: "claims.json",
 }
 
 

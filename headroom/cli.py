@@ -16,7 +16,8 @@ import yaml
 from headroom import chain, plan_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
-from headroom.artefacts import Run, Verdict
+from headroom.artefacts import JudgedLedger, Run, Verdict
+from headroom.claims import load_ledger
 from headroom.console import figure, interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.live import seed_stack, stack_spec
@@ -36,6 +37,7 @@ from stack.local import (
     stop,
 )
 
+CLAIMS = Path("reports/claims.yaml")
 MISSED, BAD_INPUT, INVALID, BROKEN, INTERRUPTED = 1, 2, 3, 4, 130
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -342,6 +344,25 @@ def show_availability(
     found = steps.availability_of_scenario(scenario_at(scenario), api_needed, months)
     if as_json:
         show_json(found)
+
+
+@app.command()
+def claims(
+    ledger: Annotated[Path, typer.Argument(help="a YAML file of claims")] = CLAIMS,
+    run: Annotated[Path | None, typer.Option(help="judge by this run")] = None,
+    runs: Annotated[Path, typer.Option(help="where runs are kept")] = RUNS,
+    live: Annotated[bool, typer.Option("--live", help="try on live stacks, 4 min")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge every figure that a design document states."""
+    output.stderr = as_json
+    wanted = load_ledger(ledger)
+    this = Run.open(run) if run else Run.create(runs, scenario_at(wanted.scenario))
+    found = steps.claims_judged(wanted, this, live=live)
+    if as_json:
+        show_json(found)
+    else:
+        output.print(str(this.path(JudgedLedger)), markup=False, soft_wrap=True)
 
 
 @app.command("render")

@@ -11,7 +11,7 @@ from sim.scenario import Scenario
 from stack.gates.emulation import Emulation
 from stack.infra.catalogue import Catalogue
 from stack.infra.limits import Limits
-from stack.infra.seed import Seeded, seed
+from stack.infra.seed import BATCH, Seeded, seed
 from stack.infra.settings import SeedSettings
 from stack.load.requests import Credentials
 from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
@@ -89,7 +89,12 @@ def seed_stack(
             "admin_password": info.admin_password,
         }
     )
-    seeded = seed(settings, catalogue, lambda what, done, total: say(f"{what} {done:,}/{total:,}"))
+
+    def quarters(what: str, done: int, total: int) -> None:
+        if done * 4 // total > max(0, done - BATCH) * 4 // total:
+            say(f"{what} {done:,}/{total:,}")
+
+    seeded = seed(settings, catalogue, quarters)
     state = "in" if seeded.written else "already there; checked in"
     say(
         f"{seeded.products:,} products and {seeded.users:,} users {state} {seeded.duration_s:.1f} s"

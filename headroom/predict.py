@@ -95,8 +95,7 @@ def steady_hit_ratios(scenario: Scenario) -> dict[str, Estimate]:
     The users who ask are those of a day, not only the seeded ones: each has a favourites key.
     """
     workload = scenario.workload
-    people = max(1, round(workload.registered_users * workload.daily_active_fraction))
-    catalogue = workload.catalogue.model_copy(update={"users": people})
+    catalogue = workload.catalogue.model_copy(update={"users": workload.active_users_per_day})
     workload = workload.model_copy(update={"catalogue": catalogue})
     load_per_s = workload.mean_load_per_s
     ratios = family_hit_ratios(workload, scenario.topology.cache, load_per_s)

@@ -175,6 +175,11 @@ class Workload(Part):
         )
 
     @property
+    def active_users_per_day(self) -> int:
+        """Users who come on a mean day, at least one."""
+        return max(1, round(self.registered_users * self.daily_active_fraction))
+
+    @property
     def mean_load_per_s(self) -> float:
         """Arrival rate averaged over a day, requests/s."""
         return self.requests_per_day / 86_400
@@ -350,12 +355,16 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _uncertain_fields_exist(self) -> Self:
         for path in self.uncertainty:
-            _field_at(self, path)
+            number_at(self, path)
         return self
 
 
-def _field_at(root: object, path: str) -> object:
-    value = root
+def number_at(scenario: Scenario, path: str) -> float:
+    """The number at a dotted path, such as workload.requests_per_session.
+
+    Raises: FieldError when there is none.
+    """
+    value: object = scenario
     for name in path.split("."):
         if isinstance(value, dict) and name in value:
             value = value[name]

@@ -1,0 +1,175 @@
+"""The claim ledger: what is planted wrong is caught, what is right holds, bad input is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from headroom.artefacts import Estimate, ExperimentResult, Experiments, JudgedClaim, now
+from headroom.claims import Ledger, judged, load_ledger
+from headroom.claims.expression import Expression
+from headroom.claims.figures import EXPERIMENTS, Evidence, figures
+from sim.checked_yaml import parse_checked
+from sim.errors import InvalidScenario
+from sim.scenario import Scenario
+from sim.scenario_file import load_scenario
+
+ROOT = Path(__file__).parents[2]
+LEDGER = """
+document: A test
+scenario: million-users
+claims:
+- {id: right-sum, section: a, statement: the lines sum to 975, formula: price.stated_total,
+   unit: usd, stated: {equals: 975}}
+- {id: right-reads, section: a, statement: most requests read, formula: read_fraction,
+   unit: fraction, stated: {between: [0.75, 0.85]}}
+- {id: wrong-relief, section: a, statement: 75 % hits are 5 to 10 times, formula: 1 / (1 - 0.75),
+   unit: ×, stated: {between: [5, 10]}}
+- {id: wrong-hits, section: a, statement: more than 75 % hits, formula: hit_ratio.all,
+   unit: fraction, stated: {at_least: 0.75}}
+- {id: if-enough-users, section: a, statement: the peak is above 100 a second,
+   formula: peak_load_per_s, unit: req/s, stated: {at_least: 100},
+   holds_if: [{input: workload.registered_users, low: 1000000, high: 100000000}]}
+- {id: not-tried, section: a, statement: nothing lost, formula: live.lost_writes, unit: writes,
+   stated: {equals: 0}}
+- {id: not-testable, section: a, statement: quick worldwide, untestable: no distances here}
+"""
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return load_scenario(ROOT / "scenarios" / "million-users.yaml")
+
+
+@pytest.fixture(scope="module")
+def claims(scenario: Scenario) -> dict[str, JudgedClaim]:
+    found = judged(parse_checked(Ledger, LEDGER, "ledger"), Evidence(scenario))
+    return {claim.id: claim for claim in found.claims}
+
+
+def test_two_claims_planted_wrong_are_caught_and_two_planted_right_hold(claims) -> None:
+    verdicts = {name: claim.verdict for name, claim in claims.items()}
+    assert verdicts["right-sum"] == verdicts["right-reads"] == "holds"
+    assert verdicts["wrong-relief"] == verdicts["wrong-hits"] == "does not hold"
+
+
+def test_a_claim_that_depends_states_the_threshold_that_a_hand_finds(claims, scenario) -> None:
+    claim = claims["if-enough-users"]
+    assert claim.verdict == "holds if"
+    users = 1_000_000 * 100 / scenario.workload.peak_load_per_s  # the peak grows with the users
+    threshold = re.match(r"workload.registered_users is ≥ ([\d,]+) ", claim.why)
+    assert threshold is not None
+    assert float(threshold[1].replace(",", "")) == pytest.approx(users, rel=1e-3)
+
+
+def test_what_was_not_tried_gets_no_made_up_verdict(claims) -> None:
+    for name in ("not-tried", "not-testable"):
+        assert claims[name].verdict == "cannot be tested here"
+        assert claims[name].result is None
+        assert claims[name].why
+
+
+def test_a_live_result_decides_and_one_that_straddles_the_bound_does_not(scenario) -> None:
+    def with_ratio(low: float, value: float, high: float) -> JudgedClaim:
+        result = ExperimentResult(
+            value=Estimate(value=value, low=low, high=high), unit="×", samples=9, how="tried"
+        )
+        tried = Experiments(
+            scenario_sha256="s",
+            machine_sha256="m",
+            started_at=now(),
+            seed=1,
+            results={"live.cached_speedup": result},
+        )
+        text = (
+            "{document: d, scenario: million-users, claims: [{id: c, section: s, statement: t,"
+            " formula: live.cached_speedup, unit: ×, stated: {at_least: 2}}]}"
+        )
+        ledger = parse_checked(Ledger, text, "ledger")
+        return judged(ledger, Evidence(scenario, experiments=tried)).claims[0]
+
+    assert with_ratio(2.5, 3.0, 3.5).verdict == "holds"
+    assert with_ratio(1.0, 1.2, 1.5).verdict == "does not hold"
+    assert with_ratio(1.5, 2.0, 2.5).verdict == "cannot be tested here"
+
+
+def test_the_interval_of_a_formula_is_that_of_its_uncertain_input(scenario) -> None:
+    claims = judged(
+        parse_checked(
+            Ledger,
+            "{document: d, scenario: million-users, claims: [{id: c, section: s, statement: t,"
+            " formula: workload.daily_active_fraction, unit: fraction, stated: {equals: 0.1}}]}",
+            "ledger",
+        ),
+        Evidence(scenario),
+    ).claims
+    result = claims[0].result
+    span = scenario.uncertainty["workload.daily_active_fraction"]
+    assert result is not None
+    assert result.value == scenario.workload.daily_active_fraction
+    # The stated ends hold 90 %, the shown ones 95 %: a little further out.
+    assert 0.8 * span.low < result.low < span.low
+    assert span.high < result.high < 1.3 * span.high
+
+
+def test_the_same_seed_judges_alike(scenario) -> None:
+    ledger = parse_checked(Ledger, LEDGER, "ledger")
+    one, other = (judged(ledger, Evidence(scenario), seed=3).claims for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "allowed"),
+    {
+        "unknown figure": ("hit_ratio.all", "claims.3.formula", "hit_ratio.search"),
+        "no arithmetic": ("__import__('os')", "claims.3.formula", "numbers, names of figures"),
+        "no input": ("workload.nobody", "claims.4.holds_if.0.input", "the path of a number"),
+    }.values(),
+    ids=["unknown figure", "no arithmetic", "no input"],
+)
+def test_a_name_that_is_no_figure_is_refused_with_what_there_is(
+    scenario, change: str, path: str, allowed: str
+) -> None:
+    text = {
+        "claims.3.formula": LEDGER.replace(
+            "formula: hit_ratio.all", f'formula: "{change.replace("all", "al")}"'
+        ),
+        "claims.4.holds_if.0.input": LEDGER.replace("workload.registered_users", change),
+    }[path]
+    with pytest.raises(InvalidScenario) as caught:
+        judged(parse_checked(Ledger, text, "ledger"), Evidence(scenario))
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert allowed in problem.allowed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("stated: {equals: 975}", "stated: {equals: 975, at_least: 1}", "claims.0.stated"),
+        ("stated: {equals: 975}", "states: {equals: 975}", "claims.0.states"),
+        ("untestable: no distances here", "unit: s", "claims.6"),
+        ("id: right-reads", "id: right-sum", "claims.1.id"),
+        ("between: [0.75, 0.85]", "between: [0.85, 0.75]", "claims.1.stated.between"),
+    ],
+)
+def test_a_fault_in_a_ledger_is_named_by_its_place(old: str, new: str, path: str) -> None:
+    with pytest.raises(InvalidScenario) as caught:
+        parse_checked(Ledger, LEDGER.replace(old, new), "ledger")
+    assert path in [problem.path for problem in caught.value.problems]
+
+
+def test_a_division_by_zero_is_an_error_and_no_verdict() -> None:
+    with pytest.raises(InvalidScenario, match="a finite result"):
+        Expression("1 / (a - a)").value({"a": 2.0}.__getitem__)
+
+
+def test_the_shipped_ledger_speaks_of_known_figures_and_has_all_kinds_of_evidence(scenario) -> None:
+    ledger = load_ledger(ROOT / "reports" / "claims.yaml")
+    found = judged(ledger, Evidence(scenario))  # raises for an unknown name
+    kinds = {kind for claim in found.claims for kind in claim.tested_by}
+    assert kinds == {"formula", "simulation", "price book", "live run"}
+    live = [c for c in found.claims if "live run" in c.tested_by]
+    assert len(found.claims) >= 24
+    assert len(live) >= 10
+    assert set(EXPERIMENTS) <= set(figures())
