@@ -46,6 +46,7 @@ app = typer.Typer(
 workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
 app.command("plan")(plan_cli.plan)
+app.command("whatif")(plan_cli.whatif)
 
 StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
 

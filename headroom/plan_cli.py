@@ -1,4 +1,4 @@
-"""`headroom plan`: the cheapest architecture that meets every objective."""
+"""`headroom plan` and `headroom whatif`: what to buy, and what a change would do."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from headroom.plan_records import PlanArtefact
 from headroom.plan_tables import (
     PLAN_COLUMNS,
     answer_rows,
+    assumption,
     breaking_rows,
     frontier_rows,
     legend_rows,
@@ -20,6 +21,16 @@ from headroom.plan_tables import (
     sentences,
 )
 from headroom.variants import variant
+from headroom.whatif import WhatIfArtefact, what_ifs
+from headroom.whatif_tables import (
+    TORNADO_COLUMNS,
+    TORNADO_NAMES,
+    WHATIF_COLUMNS,
+    bar_rows,
+    effect_rows,
+    notes,
+)
+from sim.plan import WHAT_IFS
 from sim.scenario import Scenario
 
 OnRun = Annotated[
@@ -64,6 +75,48 @@ def plan(
     say(f"plan stored in {target.folder / 'plan.json'}")
     if as_json:
         show_json(found)
+
+
+def whatif(
+    scenario: ScenarioName = "million-users",
+    changes: Annotated[
+        list[str] | None, typer.Argument(help=f"some of {', '.join(WHAT_IFS)}; none: all")
+    ] = None,
+    *,
+    run: OnRun = None,
+    runs: Annotated[Path, typer.Option(help="where a new run's folder is made")] = RUNS,
+    size: Annotated[
+        float | None, typer.Option(help="of one change: a factor; of hit_ratio a share of 1")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="to move to, for region")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what changes do to the design: p95, headroom, cost, availability; which input matters."""
+    output.stderr = as_json
+    names = tuple(changes or ())
+    if size is not None and len(names) != 1:
+        raise typer.BadParameter("--size goes with one change")
+    folder, asked = run_for(scenario, run, runs)
+    demands = demands_for(Run.open(run) if run else None)
+    found = what_ifs(asked, demands, say, names, size=size, region=region)
+    target = folder or Run.create(runs, asked)
+    target.write(found)
+    show_what_ifs(found)
+    say(f"what-ifs stored in {target.folder / 'whatif.json'}")
+    if as_json:
+        show_json(found)
+
+
+def show_what_ifs(found: WhatIfArtefact) -> None:
+    """What each change does, and the tornadoes."""
+    if found.demands_assumed:
+        output.print(assumption(found.demands), markup=False)
+    title = f"{found.architecture}: after the change (the change; 90 % of {found.futures} futures)"
+    show(title, WHATIF_COLUMNS, effect_rows(found))
+    for line in notes(found):
+        output.print(line, markup=False)
+    for figure, name in TORNADO_NAMES.items():
+        show(name, TORNADO_COLUMNS, bar_rows(found, figure))
 
 
 def run_for(scenario: str, run: Path | None, runs: Path) -> tuple[Run | None, Scenario]:

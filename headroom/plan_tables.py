@@ -183,7 +183,7 @@ def sentences(plan: PlanArtefact) -> list[str]:
         )
     else:
         found.append(f"No feasible plan with a probability of {wanted}.")
-        found += [f"{reason[0].upper()}{reason[1:]}." for reason in plan.reasons]
+        found += [f"Because {reason}." for reason in plan.reasons]
         if plan.fallback is not None:
             best = plan.candidates[plan.fallback]
             given_up = ", ".join(OBJECTIVE_NAMES[name] for name in plan.unattainable)
@@ -211,10 +211,15 @@ def sentences(plan: PlanArtefact) -> list[str]:
             else f"Screen and engine agree on all {len(plan.checked)} architectures simulated."
         )
     if plan.demands_assumed:
-        found.append(
-            "ASSUMPTION: service demands are not this service's but "
-            f"{plan.demands}, taken between half and twice; calibrate and pass --run."
-        )
+        found.append(assumption(plan.demands))
     if plan.unmoved:
         found.append(f"Not moved by a plan, though uncertain: {', '.join(plan.unmoved)}.")
     return found
+
+
+def assumption(demands: str) -> str:
+    """What a plan rests on that nobody measured for it."""
+    return (
+        f"ASSUMPTION: service demands are not this service's but {demands}, taken between half "
+        "and twice; calibrate and pass --run."
+    )

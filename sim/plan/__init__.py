@@ -6,25 +6,33 @@
 - `choice`: the cheapest, the least regret, the frontier, why not the others.
 - `verify`: the compiled engine beside the screen. `inverse`: how many users fit, what breaks first.
 - `plan`: all of it for one scenario.
+- `effects`, `transients`, `whatif`: what one change does, in the steady state and by the engine.
+- `tornado`: which uncertain input matters.
 """
 
 from sim.plan.choice import Choice, Judgement, Miss, Spread, choose
 from sim.plan.demand import TIER_NAMES, TIERS, MeasuredDemands, Work, work_of
+from sim.plan.effects import Shift, Steady, steady
 from sim.plan.futures import Futures, Input, drawn_futures, futures_at
 from sim.plan.inputs import inputs_of, label
 from sim.plan.inverse import Breaking, UsersThatFit, users_that_fit, what_breaks
 from sim.plan.plan import Plan, Question, plan, question_of, screened_on_cluster
 from sim.plan.screen import Planner, Screened, screened
 from sim.plan.space import Candidate, Space, own_candidate, space_of
+from sim.plan.tornado import Bar, Tornado, tornado
 from sim.plan.verify import Checked, checked
+from sim.plan.whatif import WHAT_IFS, Effect, what_if
 
 __all__ = [
     "TIERS",
     "TIER_NAMES",
+    "WHAT_IFS",
+    "Bar",
     "Breaking",
     "Candidate",
     "Checked",
     "Choice",
+    "Effect",
     "Futures",
     "Input",
     "Judgement",
@@ -34,8 +42,11 @@ __all__ = [
     "Planner",
     "Question",
     "Screened",
+    "Shift",
     "Space",
     "Spread",
+    "Steady",
+    "Tornado",
     "UsersThatFit",
     "Work",
     "checked",
@@ -50,7 +61,10 @@ __all__ = [
     "screened",
     "screened_on_cluster",
     "space_of",
+    "steady",
+    "tornado",
     "users_that_fit",
     "what_breaks",
+    "what_if",
     "work_of",
 ]

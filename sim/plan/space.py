@@ -172,7 +172,7 @@ def space_of(scenario: Scenario, book: PriceBook, api_cpu_s: float, load_per_s: 
     wanted, own = scenario.plan.space, own_candidate(scenario)
     options = _options(scenario, book, own, api_cpu_s, load_per_s)
     empty = tuple(
-        f"plan.space.{name} lists nothing to choose from"
+        f"plan.space.{_field(name)} lists nothing to choose from"
         for name, chosen in options.items()
         if not chosen
     )
@@ -197,6 +197,11 @@ def space_of(scenario: Scenario, book: PriceBook, api_cpu_s: float, load_per_s: 
         candidates.setdefault(own)
     ordered = tuple(sorted(candidates, key=_order))
     return Space(ordered, ordered.index(own) if own in candidates else None, empty, left_out)
+
+
+def _field(option: str) -> str:
+    """The field of `plan.space` that lists an option."""
+    return option if option.endswith("s") else f"{option}s"
 
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
@@ -286,7 +291,9 @@ def _is_sold(book: PriceBook, candidate: Candidate) -> bool:
 def _known_types(types: "_Types", name: str, values: tuple[object, ...]) -> None:
     known = types.all_of(name)
     problems = [
-        Problem(f"plan.space.{name}s", value, f"types with a price: {', '.join(sorted(known))}")
+        Problem(
+            f"plan.space.{_field(name)}", value, f"types with a price: {', '.join(sorted(known))}"
+        )
         for value in values
         if value not in known and not (name == "cache_type" and value == NO_CACHE)
     ]

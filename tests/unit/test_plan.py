@@ -242,7 +242,7 @@ def test_an_empty_space_is_a_value_that_names_the_empty_option() -> None:
     found = planned(cases.scenario(space="{api_types: []}"))
     assert found.choice is None
     assert found.answer is None
-    assert found.reasons == ("plan.space.api_type lists nothing to choose from",)
+    assert found.reasons == ("plan.space.api_types lists nothing to choose from",)
 
 
 @pytest.mark.parametrize(
