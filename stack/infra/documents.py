@@ -23,6 +23,9 @@ FAVOURITES_MEAN = 6
 PRODUCTS = "products"
 USERS = "users"
 API_KEYS = "api_keys"
+IMAGES = "images"  # uploads, by the SHA-256 of the original
+RECOMMENDATIONS = "recommendations"
+REPORTS = "reports"  # by day
 
 
 def product_document(number: int, catalogue: Catalogue) -> Document:
@@ -49,8 +52,8 @@ def product_document(number: int, catalogue: Catalogue) -> Document:
         "rating": round(min(5.0, max(1.0, rng.gauss(4.1, 0.5))), 1),
         "ratings": int(rng.lognormvariate(3.5, 1.2)),
         "stock": rng.randrange(0, 400),
-        "image_url": f"https://images.example.com/products/{number}/full.webp",
-        "thumbnail_url": f"https://images.example.com/products/{number}/thumbnail.webp",
+        "image_url": f"/images/products/{number}/full.webp",
+        "thumbnail_url": f"/images/products/{number}/thumbnail.webp",
         "created_at": created_at(number),
         "updated_at": created_at(number),
         "version": 1,

@@ -23,6 +23,10 @@ PAGES = {
         "style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
         "img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
     ),
+    "/sample": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
 }
 
 _DETAILS = {
@@ -53,6 +57,8 @@ def security_headers(cors_origins: Sequence[str]) -> str:
         "add_header Content-Security-Policy $content_policy always;",
         "add_header Strict-Transport-Security $strict_transport always;",
         "add_header Retry-After $retry_after always;",
+        # Empty, and so not sent, where there is no edge cache.
+        "add_header X-Edge-Cache $upstream_cache_status always;",
     ]
     if cors_origins:
         lines += [
@@ -88,7 +94,8 @@ def maps(cors_origins: Sequence[str]) -> str:
             *_if_allowed("cors_headers", "Authorization, Content-Type, X-API-Key, X-Request-ID"),
             *_if_allowed(
                 "cors_exposed",
-                "X-Request-ID, X-Cache, Server-Timing, RateLimit, RateLimit-Policy, Retry-After",
+                "X-Request-ID, X-Cache, X-Edge-Cache, Server-Timing, RateLimit, "
+                "RateLimit-Policy, Retry-After",
             ),
             *_if_allowed("cors_max_age", "600"),
             'map "$request_method:$http_access_control_request_method" $preflight '

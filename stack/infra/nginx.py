@@ -45,6 +45,7 @@ class NginxConfig(BaseModel):
     error_log: str
     access_log: str
     max_body: str = "1m"
+    max_upload: str = "11m"  # an image of 10 MiB and its envelope
     max_fails: int = 3  # failed tries within `fail_timeout_s` take a replica out for as long
     fail_timeout_s: int = 5
     answer_s: int = 30  # a replica that says nothing for so long has failed
@@ -83,6 +84,7 @@ def nginx_conf(config: NginxConfig) -> str:
         access_log=config.access_log,
         max_body=config.max_body,
         answer_s=config.answer_s,
+        max_upload=config.max_upload,
         balancing=f"        {BALANCING[config.policy]}".rstrip(),
         replicas="\n".join(f"        server {replica} {health};" for replica in config.replicas),
         tls=_tls(config.tls),

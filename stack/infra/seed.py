@@ -50,7 +50,7 @@ from stack.infra.search_index import (
 from stack.infra.settings import InvalidSettings, SeedSettings
 
 # Raise it when the documents of a catalogue change, so that an old seeding is not taken for a new.
-REVISION = 1
+REVISION = 2
 STATE = "seedings"
 BATCH = 1_000
 BULK_TIMEOUT_S = 60.0

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from stack.infra.catalogue import Catalogue
 from stack.infra.logs import LogLevel
+from stack.infra.objects import OBJECTS_URL, ObjectSettings
 
 PREFIX = "HEADROOM_"
 _DSN = re.compile(r"https?://[^@/\s]+@[^@/\s]+(/\S+)?/\d+")
@@ -38,6 +39,19 @@ KNOWN = frozenset(
         "LIMITS",
         "TRUSTED_PROXIES",
         "EMULATION_FILE",
+        "QUEUE_URL",
+        "OBJECTS_URL",
+        "OBJECTS_ENDPOINT",
+        "OBJECTS_REGION",
+        "OBJECTS_KEY_ID",
+        "OBJECTS_SECRET",
+        "EVENTS_URL",
+        "CLICKHOUSE_URL",
+        "SMTP_URL",
+        "MAIL_FROM",
+        "JOB_LEASE_S",
+        "JOB_BACKOFF_S",
+        "JOB_ATTEMPTS",
     }
 )
 
@@ -84,6 +98,31 @@ class StackSettings(BaseSettings):
             if not faults:
                 return settings
         raise InvalidSettings("; ".join(faults))
+
+
+class BackgroundSettings(StackSettings):
+    """Where jobs are queued, and where objects and events go; without one, its feature is off."""
+
+    queue_url: Annotated[str, Field(pattern=r"^(rediss?|unix)://.+")] | None = None
+    objects_url: Annotated[str, Field(pattern=OBJECTS_URL)] | None = None
+    objects_endpoint: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    objects_region: str = "us-east-1"
+    objects_key_id: str | None = None
+    objects_secret: SecretStr | None = None
+    events_url: Annotated[str, Field(pattern=r"^http://.+")] | None = None
+
+    @property
+    def objects(self) -> ObjectSettings | None:
+        """Where the objects are; None: nowhere."""
+        if self.objects_url is None:
+            return None
+        return ObjectSettings(
+            url=self.objects_url,
+            endpoint=self.objects_endpoint,
+            region=self.objects_region,
+            key_id=self.objects_key_id,
+            secret=self.objects_secret,
+        )
 
 
 class SeedSettings(StackSettings):

@@ -12,7 +12,18 @@ from stack.local.spec import MOST_REPLICAS, StackSpec
 FILE = "stack.json"
 REQUEST = "request.json"
 
-PartKind = Literal["nginx", "api", "redis", "mongo", "elasticsearch", "indexer", "gates"]
+PartKind = Literal[
+    "nginx",
+    "api",
+    "redis",
+    "mongo",
+    "elasticsearch",
+    "indexer",
+    "queue",
+    "worker",
+    "events",
+    "gates",
+]
 PartState = Literal["waiting", "starting", "ready", "dead", "stopped"]
 
 
@@ -94,6 +105,9 @@ class StackInfo(BaseModel):
     mongo_url: str | None = None
     redis_url: str | None = None
     elasticsearch_url: str | None = None
+    queue_url: str | None = None
+    events_url: str | None = None
+    objects_url: str | None = None
     admin_password: str
     jwt_secret: str  # signs the tokens of this stack; the load generator speaks for any user
     access_log: Path
@@ -117,6 +131,9 @@ class StackInfo(BaseModel):
             "HEADROOM_MONGO_URL": self.mongo_url,
             "HEADROOM_REDIS_URL": self.redis_url,
             "HEADROOM_ELASTICSEARCH_URL": self.elasticsearch_url,
+            "HEADROOM_QUEUE_URL": self.queue_url,
+            "HEADROOM_EVENTS_URL": self.events_url,
+            "HEADROOM_OBJECTS_URL": self.objects_url,
         }
         limits = self.spec.limits
         return {

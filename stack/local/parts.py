@@ -105,6 +105,11 @@ def planned_parts(spec: StackSpec, layout: Layout) -> Iterator[PartInfo]:
         yield planned("indexer", "indexer")
     if spec.emulation is not None:
         yield planned("gates", "gates")
+    if spec.queues:
+        yield planned("queue", "queue")
+    yield from (planned(f"worker-{n + 1}", "worker") for n in range(spec.workers))
+    if spec.events:
+        yield planned("events", "events")
 
 
 def redis_part(spec: StackSpec, layout: Layout) -> Part:
@@ -125,6 +130,58 @@ def redis_part(spec: StackSpec, layout: Layout) -> Part:
         redis_answers,
         "an answer to PING",
         url=lambda port: f"redis://127.0.0.1:{port}/0",
+    )
+
+
+def queue_part(layout: Layout) -> Part:
+    """The job queue and the event stream: nothing is thrown out, and all of it is on disk.
+
+    Not in the cache's Redis, which forgets what it has no room for.
+    """
+    binary = servers.find_server(servers.REDIS)
+
+    def command(port: int) -> list[str]:
+        return [
+            *(str(binary), "--bind", "127.0.0.1", "--port", str(port), "--daemonize", "no"),
+            *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
+            *("--dir", str(layout.room("queue"))),
+            *("--maxmemory", "128mb", "--maxmemory-policy", "noeviction"),
+        ]
+
+    return Part(
+        "queue",
+        "queue",
+        command,
+        redis_answers,
+        "an answer to PING",
+        url=lambda port: f"redis://127.0.0.1:{port}/0",
+    )
+
+
+def worker_part(number: int, environment: dict[str, str]) -> Part:
+    """One worker of background jobs."""
+    return Part(
+        f"worker-{number}",
+        "worker",
+        lambda port: [sys.executable, "-m", "stack.worker.jobs", "--port", str(port)],
+        lambda port: http_answers(port, "/readyz"),
+        "GET /readyz to answer 200",
+        url=lambda port: f"http://127.0.0.1:{port}",
+        environment=environment,
+    )
+
+
+def events_part(environment: dict[str, str], layout: Layout) -> Part:
+    """The owner of the events, with chDB inside: its folder has one process."""
+    folder = layout.room("events") / "chdb"
+    return Part(
+        "events",
+        "events",
+        lambda port: [sys.executable, "-m", "stack.worker.events", "--port", str(port)],
+        lambda port: http_answers(port, "/readyz"),
+        "GET /readyz to answer 200",
+        url=lambda port: f"http://127.0.0.1:{port}",
+        environment={**environment, "HEADROOM_CLICKHOUSE_URL": f"chdb://{folder}"},
     )
 
 

@@ -22,6 +22,10 @@ RESERVED_ENVIRONMENT = frozenset(
         "HEADROOM_REPLICA",
         "HEADROOM_LIMITS",
         "HEADROOM_EMULATION_FILE",
+        "HEADROOM_QUEUE_URL",
+        "HEADROOM_OBJECTS_URL",
+        "HEADROOM_EVENTS_URL",
+        "HEADROOM_CLICKHOUSE_URL",
     }
 )
 Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -40,6 +44,9 @@ class StackSpec(BaseModel):
     election_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 10.0
     search_engine: Literal["elasticsearch", "mongo_text"] = "elasticsearch"
     elasticsearch_heap_mib: Annotated[int, Field(ge=256, le=32_000)] = 384
+    workers: Annotated[int, Field(ge=0, le=64)] = 0  # of background jobs
+    images: bool = False  # uploads, into a folder
+    events: bool = False  # what shoppers do, into chDB
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free one
     service_env: dict[EnvironmentName, str] = {}
     limits: Limits | None = None  # None: every request is admitted
@@ -55,6 +62,14 @@ class StackSpec(BaseModel):
         taken = RESERVED_ENVIRONMENT & self.service_env.keys()
         if taken:
             raise ValueError(f"`service_env` may not set {', '.join(sorted(taken))}")
+
+        if self.images and not self.workers:
+            raise ValueError("`images` needs `workers`, which make their sizes")
+
+    @property
+    def queues(self) -> bool:
+        """Whether anything goes through a queue."""
+        return bool(self.workers or self.events)
 
     @property
     def needed_disk_mib(self) -> int:

@@ -45,8 +45,13 @@ REPLICA_SET_S = 60.0
 STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
 # In this order, so that nothing loses what it depends on while it still serves.
 # Their data goes with the folder, and a mongod takes a second to say goodbye to it.
-KILLED = frozenset({"redis", "mongo"})
-STOP_ORDER = (("nginx",), ("api", "indexer"), ("gates", "redis", "mongo", "elasticsearch"))
+KILLED = frozenset({"redis", "mongo", "queue"})
+STOP_ORDER = (
+    ("nginx",),
+    ("api", "indexer", "worker"),
+    ("events",),
+    ("gates", "redis", "mongo", "elasticsearch", "queue"),
+)
 
 
 class Supervisor:
@@ -106,12 +111,19 @@ class Supervisor:
             database = group.create_task(self._start_database())
             cache = group.create_task(self._start_cache())
             search = group.create_task(self._start_search())
+            queue = group.create_task(self._start_queue())
+        objects = f"file://{self.layout.room('objects')}" if self.spec.images else None
         self._set(
             mongo_url=database.result(),
             redis_url=cache.result(),
             elasticsearch_url=search.result(),
+            queue_url=queue.result(),
+            objects_url=objects,
         )
         await self._start_gates(database.result())
+        if self.spec.events:
+            part = rooms.events_part(self.info.service_environment(), self.layout)
+            self._set(events_url=f"http://127.0.0.1:{await self.bring_up(part)}")
         async with asyncio.TaskGroup() as group:
             apis = [
                 group.create_task(self.bring_up(self.api_part(number + 1)))
@@ -120,6 +132,9 @@ class Supervisor:
             if search.result():
                 environment = self.info.service_environment()
                 group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
+            for number in range(self.spec.workers):
+                environment = self.info.service_environment()
+                group.create_task(self.bring_up(rooms.worker_part(number + 1, environment)))
         if self.spec.tls:
             self._tls = local_tls(self.layout.room("nginx"), free_port())
         tls = self._tls
@@ -163,6 +178,11 @@ class Supervisor:
             return None
         port = await self.bring_up(rooms.redis_part(self.spec, self.layout))
         return f"redis://127.0.0.1:{port}/0"
+
+    async def _start_queue(self) -> str | None:
+        if not self.spec.queues:
+            return None
+        return f"redis://127.0.0.1:{await self.bring_up(rooms.queue_part(self.layout))}/0"
 
     async def _start_search(self) -> str | None:
         if self.spec.search_engine != "elasticsearch":

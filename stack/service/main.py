@@ -15,8 +15,10 @@ from stack.infra.connections import (
     mongo_client,
     redis_client,
 )
+from stack.infra.jobs import JobQueue
 from stack.infra.logs import log_as_json
 from stack.service.auth.access import Access
+from stack.service.background import Background
 from stack.service.cache import Cache
 from stack.service.errors import install_handlers
 from stack.service.favourites.endpoints import favourite_routes
@@ -25,11 +27,13 @@ from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
 from stack.service.held import Emulated, Gated
 from stack.service.hot import HotReads
+from stack.service.jobs.service import JobService
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.products.cursor import CursorCodec
 from stack.service.products.endpoints import product_routes
 from stack.service.products.service import ProductService
+from stack.service.sample.endpoints import sample_routes
 from stack.service.search.endpoints import search_routes
 from stack.service.search.service import SearchService
 from stack.service.settings import Settings
@@ -60,16 +64,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
     cache = Cache(redis, settings.cache_policies(), metrics)
-    access = Access(settings, database, redis, metrics)
+    queue = redis_client(settings.queue_url) if settings.queue_url else None
+    jobs = JobService(JobQueue(queue)) if queue is not None else None
+    access = Access(settings, database, redis, metrics, jobs)
     bearer = access.bearer
+    background = Background(settings, database, metrics, bearer, queue=queue, jobs=jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await access.start()
         calm_garbage_collection()
         yield
+        await background.close()
         await cache.close()
         await access.close()
+        if queue is not None:
+            await queue.aclose()
         if redis is not None:
             await redis.aclose()
         if elasticsearch is not None:
@@ -104,6 +114,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for routes in access.routers():
         app.include_router(routes)
     app.include_router(health_routes(health, metrics))
+    app.include_router(sample_routes(products))
+    for router in background.routers():
+        app.include_router(router)
     return app
 
 

@@ -93,6 +93,12 @@ class Metrics:
             ["budget", "result"],
             registry=self.registry,
         )
+        self._events = Counter(
+            "headroom_events_total",
+            "Shoppers' events: accepted from clients, handed over to be stored, or dropped.",
+            ["result"],
+            registry=self.registry,
+        )
         self._users: dict[str, float] = {}
         active = Gauge(
             "headroom_active_users",
@@ -136,6 +142,10 @@ class Metrics:
     def budget_asked(self, budget: str, result: str) -> None:
         """Count one request against a budget: admitted, refused or uncounted (no Redis)."""
         self._limited.labels(budget, result).inc()
+
+    def events(self, result: str, count: int) -> None:
+        """Count events: accepted, handed_over or dropped."""
+        self._events.labels(result).inc(count)
 
     def user_seen(self, user: str) -> None:
         """Note that a user is active."""

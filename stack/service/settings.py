@@ -8,11 +8,11 @@ from pydantic import Field, SecretStr
 
 from stack.infra.limits import Limits
 from stack.infra.operations import READS, Family, Operation
-from stack.infra.settings import StackSettings
+from stack.infra.settings import BackgroundSettings
 from stack.service.cache import FamilyPolicy
 
 
-class Settings(StackSettings):
+class Settings(BackgroundSettings):
     """Settings of the service; every field is read from HEADROOM_<NAME>."""
 
     jwt_secret: Annotated[SecretStr, Field(min_length=32)]

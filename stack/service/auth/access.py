@@ -15,6 +15,7 @@ from stack.service.auth.revocations import WAIT_S, Revocations
 from stack.service.auth.service import AuthService
 from stack.service.auth.sessions import Sessions
 from stack.service.auth.tokens import Bearer
+from stack.service.jobs.service import JobService
 from stack.service.limits.budgets import Budgets
 from stack.service.limits.window import SharedWindow
 from stack.service.metrics import Metrics
@@ -34,6 +35,7 @@ class Access:
         database: AsyncDatabase[Document],
         redis: Redis | None,
         metrics: Metrics,
+        jobs: JobService | None = None,
     ) -> None:
         secret = settings.jwt_secret.get_secret_value()
         self._passwords = Passwords()
@@ -59,6 +61,7 @@ class Access:
             secret,
             sessions=sessions,
             revocations=self._revocations,
+            jobs=jobs,
         )
 
     def routers(self) -> Iterator[APIRouter]:

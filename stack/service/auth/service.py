@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from stack.infra.documents import USERS, Document
+from stack.infra.jobs import JobKind
 from stack.infra.operations import Operation
 from stack.service.auth.passwords import Passwords
 from stack.service.auth.refresh import RefreshToken, RefreshTokens
@@ -24,6 +25,7 @@ from stack.service.auth.sessions import (
 from stack.service.auth.tokens import ACCESS_TOKEN_S, Principal, Role, mint_access_token
 from stack.service.errors import Conflict, InvalidRequest, NotFound, Unauthorised
 from stack.service.held import held
+from stack.service.jobs.service import JobService
 from stack.service.metrics import Metrics
 from stack.service.trace import current_trace
 
@@ -42,6 +44,7 @@ class AuthService:
         *,
         sessions: Sessions | None = None,
         revocations: Revocations | None = None,
+        jobs: JobService | None = None,
     ) -> None:
         self._users = database[USERS]
         self._metrics = metrics
@@ -50,6 +53,7 @@ class AuthService:
         self._sessions = sessions
         self._revocations = revocations
         self._refresh_tokens = RefreshTokens(secret)
+        self._jobs = jobs
 
     async def register(self, wanted: Registration) -> Registered:
         """Make an account. Raises Conflict when the address has one."""
@@ -72,6 +76,8 @@ class AuthService:
                     await self._users.insert_one(document)
         except DuplicateKeyError as error:
             raise Conflict("there is an account with this e-mail address") from error
+        if self._jobs is not None:
+            await self._jobs.ask_if_possible(JobKind.WELCOME, str(user), {"user": str(user)})
         return Registered(id=str(user), email=wanted.email, name=wanted.name)
 
     async def login(self, credentials: Login, device: Device) -> Tokens:

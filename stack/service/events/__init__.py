@@ -1,0 +1,1 @@
+"""What shoppers do, taken in and counted."""

@@ -1,0 +1,1 @@
+"""Uploaded images and product pictures."""

@@ -1,0 +1,1 @@
+"""Background jobs, asked for and looked after."""

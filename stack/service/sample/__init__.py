@@ -1,0 +1,1 @@
+"""A page that shows how pictures and events are meant to be used."""
