@@ -281,6 +281,13 @@ class Limits(Part):
     address_connections: Annotated[int, Field(ge=1, le=60_000)] = 100
 
 
+class Worker(Part):
+    """The workers of background jobs, with a queue of their own."""
+
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    images: bool = True  # uploads, made into every size by a job
+
+
 class Topology(Part):
     """The architecture under test."""
 
@@ -290,6 +297,8 @@ class Topology(Part):
     database: Database
     search: Search
     limits: Limits | None = None  # off: every request is admitted
+    worker: Worker | None = None  # off: no jobs, and no uploads
+    events: bool = False  # what shoppers do, kept for analytics
 
 
 class Objectives(Part):

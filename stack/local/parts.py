@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -297,6 +298,7 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int], tls: Tls |
             replicas=tuple(f"127.0.0.1:{api_port}" for api_port in api_ports),
             policy=spec.load_balancer,
             run=room,
+            user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
             error_log="stderr",
             access_log=str(layout.access_log),
             tls=tls,

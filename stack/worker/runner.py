@@ -62,6 +62,7 @@ class JobRunner:
 
     def stop(self) -> None:
         """Claim no more jobs; `run` returns when those that run have ended or been given back."""
+        log.info("stopping; %d jobs are running", len(self._running))
         self._stop.set()
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mailbox_server import Mailbox
 
 from stack.infra.catalogue import Catalogue
 from stack.infra.limits import Limits
@@ -30,10 +31,18 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    """The mail server of `live_stack`."""
+    with Mailbox() as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
 def live_stack(
-    tmp_path_factory: pytest.TempPathFactory, elasticsearch_home: Path
+    tmp_path_factory: pytest.TempPathFactory, elasticsearch_home: Path, mailbox: Mailbox
 ) -> Iterator[RunningStack]:
-    """A seeded stack of all parts: 2 replicas, Redis, 3 mongods, Elasticsearch, the indexer.
+    """A seeded stack of all parts: 2 replicas, Redis, 3 mongods, Elasticsearch, the indexer,
+    queue, worker, object folder, and the owner of the events.
 
     Shared by the whole session: leave it as it was (seeded data, all parts alive).
     """
@@ -43,7 +52,13 @@ def live_stack(
         database_members=3,
         election_timeout_s=2.0,
         cache_memory_mib=64,
-        service_env={"HEADROOM_CATALOGUE": CATALOGUE.model_dump_json()},
+        workers=1,
+        images=True,
+        events=True,
+        service_env={
+            "HEADROOM_CATALOGUE": CATALOGUE.model_dump_json(),
+            "HEADROOM_SMTP_URL": mailbox.url,
+        },
     )
     folder = tmp_path_factory.mktemp("stacks") / "live"
     with start(spec, folder, elasticsearch_home=elasticsearch_home) as running:

@@ -15,6 +15,8 @@ from stack.infra import operations
 from stack.infra.limits import Limits
 from stack.infra.settings import KNOWN, InvalidSettings, SeedSettings
 from stack.service.settings import Settings
+from stack.worker.event_settings import EventSettings
+from stack.worker.job_settings import WorkerSettings
 from stack.worker.settings import IndexerSettings
 
 BUDGETS = ("auth", "search", "listing", "favourites")
@@ -140,7 +142,7 @@ def test_an_empty_variable_counts_as_absent(monkeypatch):
 def test_the_list_of_known_settings_is_exactly_what_the_parts_read():
     fields = {
         name.upper()
-        for settings in (Settings, SeedSettings, IndexerSettings)
+        for settings in (Settings, SeedSettings, IndexerSettings, WorkerSettings, EventSettings)
         for name in settings.model_fields
     }
     assert fields == KNOWN
