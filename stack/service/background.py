@@ -1,12 +1,16 @@
 """Jobs, images and events of one replica: what of them runs is decided by its settings."""
 
+from collections.abc import Iterator
+
 from fastapi import APIRouter
 from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
 from stack.infra.analytics import Analytics
+from stack.infra.connections import redis_client
 from stack.infra.documents import Document
 from stack.infra.event_stream import EventStream
+from stack.infra.jobs import JobQueue
 from stack.infra.objects import objects_of
 from stack.service.auth.tokens import Bearer
 from stack.service.events.buffer import EventBuffer
@@ -25,37 +29,32 @@ class Background:
     """Everything that works through the queue, or beside it."""
 
     def __init__(
-        self,
-        settings: Settings,
-        database: AsyncDatabase[Document],
-        metrics: Metrics,
-        bearer: Bearer,
-        *,
-        queue: Redis | None,
-        jobs: JobService | None,
+        self, settings: Settings, database: AsyncDatabase[Document], metrics: Metrics
     ) -> None:
         self._database = database
-        self._bearer = bearer
-        self._jobs = jobs
         self._drawing = Drawing()
+        self._queue: Redis | None = redis_client(settings.queue_url) if settings.queue_url else None
         self._analytics = Analytics(settings.events_url) if settings.events_url else None
         self._events: EventBuffer | None = None
         self._images: ImageService | None = None
-        if jobs is not None and settings.objects is not None:
-            self._images = ImageService(database, objects_of(settings.objects), jobs)
-        if queue is not None and self._analytics is not None:
-            self._events = EventBuffer(EventStream(queue), metrics)
+        self.jobs: JobService | None = None
+        if self._queue is not None:
+            self.jobs = JobService(JobQueue(self._queue))
+            if settings.objects is not None:
+                self._images = ImageService(database, objects_of(settings.objects), self.jobs)
+            if self._analytics is not None:
+                self._events = EventBuffer(EventStream(self._queue), metrics)
 
-    def routers(self) -> list[APIRouter]:
+    def routers(self, bearer: Bearer) -> Iterator[APIRouter]:
         """The routes of the parts that run."""
-        routers = [picture_routes(self._drawing), recommendation_routes(self._database)]
-        if self._jobs is not None:
-            routers.append(job_routes(self._jobs, self._database, self._bearer))
+        yield picture_routes(self._drawing)
+        yield recommendation_routes(self._database)
+        if self.jobs is not None:
+            yield job_routes(self.jobs, self._database, bearer)
         if self._images is not None:
-            routers.append(image_routes(self._images, self._bearer))
+            yield image_routes(self._images, bearer)
         if self._events is not None and self._analytics is not None:
-            routers.append(event_routes(self._events, self._analytics, self._bearer))
-        return routers
+            yield event_routes(self._events, self._analytics, bearer)
 
     async def close(self) -> None:
         """Hand over what is left, then disconnect."""
@@ -63,4 +62,6 @@ class Background:
             await self._events.close()
         if self._analytics is not None:
             await self._analytics.close()
+        if self._queue is not None:
+            await self._queue.aclose()
         self._drawing.close()

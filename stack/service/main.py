@@ -15,7 +15,6 @@ from stack.infra.connections import (
     mongo_client,
     redis_client,
 )
-from stack.infra.jobs import JobQueue
 from stack.infra.logs import log_as_json
 from stack.service.auth.access import Access
 from stack.service.background import Background
@@ -27,7 +26,6 @@ from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
 from stack.service.held import Emulated, Gated
 from stack.service.hot import HotReads
-from stack.service.jobs.service import JobService
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.products.cursor import CursorCodec
@@ -64,11 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
     cache = Cache(redis, settings.cache_policies(), metrics)
-    queue = redis_client(settings.queue_url) if settings.queue_url else None
-    jobs = JobService(JobQueue(queue)) if queue is not None else None
-    access = Access(settings, database, redis, metrics, jobs)
+    background = Background(settings, database, metrics)
+    access = Access(settings, database, redis, metrics, background.jobs)
     bearer = access.bearer
-    background = Background(settings, database, metrics, bearer, queue=queue, jobs=jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,8 +74,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await background.close()
         await cache.close()
         await access.close()
-        if queue is not None:
-            await queue.aclose()
         if redis is not None:
             await redis.aclose()
         if elasticsearch is not None:
@@ -111,12 +105,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
     app.include_router(search_routes(search))
     app.include_router(favourite_routes(favourites, bearer))
-    for routes in access.routers():
+    for routes in (*access.routers(), *background.routers(bearer)):
         app.include_router(routes)
     app.include_router(health_routes(health, metrics))
     app.include_router(sample_routes(products))
-    for router in background.routers():
-        app.include_router(router)
     return app
 
 

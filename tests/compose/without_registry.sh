@@ -39,6 +39,7 @@ setsid dockerd -H "$DOCKER_HOST" --data-root "$scratch/data" --exec-root "$scrat
   --pidfile "$scratch/docker.pid" >"$scratch/dockerd.log" 2>&1 &
 daemon=$!
 export HEADROOM_JWT_SECRET=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+export HEADROOM_OBJECTS_SECRET=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export HEADROOM_ADMIN_PASSWORD=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')
 compose=(docker compose -f docker-compose.yml -f tests/compose/compose.offline.yml --project-directory .)
 finish() {
@@ -63,6 +64,9 @@ if ! docker image inspect local/base >/dev/null 2>&1; then
     bookworm - /etc/apt/sources.list.d/debian.sources 2>"$scratch/step.log" |
     docker import --change 'ENV PIP_ROOT_USER_ACTION=ignore PIP_CERT=/usr/local/share/ca.pem' - local/base >/dev/null
 fi
+
+step "object server"  # its artefact, as the tests have it
+quietly env PYTHONPATH=tests:. .headroom/venv/bin/python -c 'import object_server; object_server.artefact()'
 
 step "configuration"
 docker compose -f docker-compose.yml config -q

@@ -16,6 +16,7 @@ OBSERVERS = {"prometheus", "grafana"}
 
 def test_every_part_of_the_local_stack_is_there():
     parts = {"nginx", "api", "indexer", "redis", "mongo1", "mongo2", "mongo3", "elasticsearch"}
+    parts |= {"queue", "worker", "objects", "events", "clickhouse"}
     assert set(SERVICES) == parts | ONE_SHOT | OBSERVERS
     assert {name for name in SERVICES if SERVICES[name].get("profiles") == ["observe"]} == OBSERVERS
 
@@ -42,11 +43,27 @@ def test_only_load_balancer_and_dashboard_are_published_and_on_this_machine_only
 
 
 def test_secrets_come_from_outside_and_have_no_default():
-    for name in ("api", "indexer", "seed"):
+    for name in ("api", "indexer", "seed", "worker", "events"):
         environment = SERVICES[name]["environment"]
         assert environment.keys() <= {PREFIX + known for known in KNOWN}
-        for secret in ("HEADROOM_JWT_SECRET", "HEADROOM_ADMIN_PASSWORD"):
+        for secret in (
+            "HEADROOM_JWT_SECRET",
+            "HEADROOM_ADMIN_PASSWORD",
+            "HEADROOM_OBJECTS_SECRET",
+        ):
             assert environment[secret].startswith(f"${{{secret}:?")
+
+
+@pytest.mark.feature(
+    "11 jobs: a queue that forgets nothing, apart from the cache",
+    endpoint="–",
+    module="docker-compose.yml",
+)
+def test_the_queue_throws_nothing_out_and_is_on_disk():
+    options = SERVICES["queue"]["command"]
+    assert options[options.index("--maxmemory-policy") + 1] == "noeviction"
+    assert options[options.index("--appendonly") + 1] == "yes"
+    assert SERVICES["queue"]["volumes"]
 
 
 def test_one_service_builds_and_all_volumes_and_networks_are_declared():
