@@ -42,9 +42,6 @@ class NginxConfig(BaseModel):
     replicas: tuple[str, ...] = Field(min_length=1)  # host:port of each API replica
     policy: Policy = "round_robin"
     run: Path  # pid file, temporary files, cached pictures
-    # Who the worker runs as when the master is root. nginx's own choice, `nobody`, may not be
-    # allowed into `run`.
-    user: str | None = None
     error_log: str
     access_log: str
     max_body: str = "1m"
@@ -83,7 +80,6 @@ def nginx_conf(config: NginxConfig) -> str:
     text = _Template(body).substitute(
         listen=config.listen,
         run=config.run,
-        user=f"user {config.user};" if config.user else "",
         error_log=config.error_log,
         access_log=config.access_log,
         max_body=config.max_body,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -298,7 +297,6 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int], tls: Tls |
             replicas=tuple(f"127.0.0.1:{api_port}" for api_port in api_ports),
             policy=spec.load_balancer,
             run=room,
-            user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
             error_log="stderr",
             access_log=str(layout.access_log),
             tls=tls,
@@ -310,7 +308,7 @@ def nginx_part(spec: StackSpec, layout: Layout, api_ports: list[int], tls: Tls |
         path.write_text(nginx_conf(config))
         own = ["-p", f"{room}/", "-c", str(path), "-e", "stderr"]
         # As the official image starts it. Root's workers would be `nobody`, who may not write
-        # below a folder of root's: bodies too large for memory go there.
+        # below a folder of root's: bodies too large for memory and cached pictures go there.
         user = "user root;" if os.geteuid() == 0 else ""
         return [str(binary), *own, "-g", f"daemon off; {user}"]
 
