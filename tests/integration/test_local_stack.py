@@ -26,6 +26,9 @@ def test_all_parts_are_ready_and_none_waits(live_stack: RunningStack) -> None:
         "mongo": 3,
         "elasticsearch": 1,
         "indexer": 1,
+        "queue": 1,
+        "worker": 1,
+        "events": 1,
     }
     assert {(part.state, part.waits_for) for part in info.parts} == {("ready", None)}
     assert all(psutil.pid_exists(pid) for part in info.parts for pid in part.pids())
@@ -34,7 +37,8 @@ def test_all_parts_are_ready_and_none_waits(live_stack: RunningStack) -> None:
 def test_nginx_works_in_a_process_of_its_own_that_is_counted_too(live_stack: RunningStack) -> None:
     master, *workers = live_stack.info.part("nginx").pids()
     assert psutil.Process(master).name() == "nginx"
-    assert [psutil.Process(pid).name() for pid in workers] == ["nginx"]
+    # The worker, and for a while those who look after the cached pictures.
+    assert {psutil.Process(pid).name() for pid in workers} == {"nginx"}
 
 
 @pytest.mark.feature(
