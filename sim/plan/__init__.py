@@ -5,7 +5,7 @@
 - `screen`: every candidate in every future. `losses`: after a loss that a plan must survive.
 - `choice`: the cheapest, the least regret, the frontier, why not the others.
 - `verify`: the compiled engine beside the screen. `inverse`: how many users fit, what breaks first.
-- `plan`: all of it for one scenario.
+- `planning`: all of it for one scenario.
 - `effects`, `transients`, `whatif`: what one change does, in the steady state and by the engine.
 - `tornado`: which uncertain input matters.
 """
@@ -16,7 +16,7 @@ from sim.plan.effects import Shift, Steady, steady
 from sim.plan.futures import Futures, Input, drawn_futures, futures_at
 from sim.plan.inputs import inputs_of, label
 from sim.plan.inverse import Breaking, UsersThatFit, users_that_fit, what_breaks
-from sim.plan.plan import Plan, Question, plan, question_of, screened_on_cluster
+from sim.plan.planning import Plan, Question, plan, question_of, screened_on_cluster
 from sim.plan.screen import Planner, Screened, screened
 from sim.plan.space import Candidate, Space, own_candidate, space_of
 from sim.plan.tornado import Bar, Tornado, tornado

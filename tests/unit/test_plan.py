@@ -28,7 +28,7 @@ from sim.plan.choice import choose, frontier, regrets
 from sim.plan.costs import grown
 from sim.plan.futures import Futures
 from sim.plan.losses import after_loss, after_zone
-from sim.plan.plan import joined, screened_case
+from sim.plan.planning import joined, screened_case
 from sim.plan.verify import checked
 from sim.scenario import Scenario
 

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import plan_cases
 import pytest
 import replicate_cases as cases
 from distributed import Client
 
+from sim.cost import price_book
 from sim.errors import UnstableStation
+from sim.plan import planning as plan_module
+from sim.plan import question_of, screened, screened_on_cluster
 from sim.replicate import sweep
 
 HERE = Path(__file__).parent
@@ -63,6 +67,21 @@ def test_an_error_on_the_cluster_comes_home_whole(cluster):
     with pytest.raises(UnstableStation) as caught:
         sweep(cases.fail_on_three, [1, 2, 3], 1, seed=9, dask_address=address)
     assert caught.value.__notes__ == ["in case 2, replication 0"]
+
+
+def test_a_plan_screened_on_the_cluster_is_that_of_one_process(cluster, monkeypatch):
+    address, _ = cluster
+    monkeypatch.setattr(plan_module, "CASE", 8)  # three shares for two workers
+    question, space = question_of(
+        plan_cases.scenario(), plan_cases.measured(), price_book("2026-07")
+    )
+    there = screened_on_cluster(question, space.candidates, address)
+    here = screened(question.planner(), space.candidates)
+    assert there.candidates == here.candidates
+    assert there.usd_per_month.tobytes() == here.usd_per_month.tobytes()
+    assert all(
+        there.figures[name].tobytes() == here.figures[name].tobytes() for name in here.targets
+    )
 
 
 def test_a_worker_killed_half_way_changes_no_byte(cluster):
