@@ -235,6 +235,9 @@ class BillArtefact(Artefact):
     usd_per_registered_user: Estimate
     repriced: tuple[RepricedRecord, ...] = ()
     excluded: tuple[str, ...] = ()  # what the bill leaves out
+    usd_per_active_user: Estimate | None = None  # None where nobody is active
+    stale: tuple[str, ...] = ()  # prices older than the scenario allows, or of unknown date
+    oldest_months: float = 12.0
 
 
 Status = Literal["PASS", "FAIL", "INVALID"]

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headroom import availability
-from headroom.artefacts import BillArtefact, Calibration, Prediction, Run, Summary, Verdict
+from headroom.artefacts import Calibration, Prediction, Run, Summary, Verdict
 from headroom.calibrate import calibrate
 from headroom.compare import compared
 from headroom.live import running_stack
+from headroom.load_cost import api_demand_of, load_cost, triple
 from headroom.measure import measure
 from headroom.predict import predict
 from headroom.price import priced
@@ -53,12 +54,14 @@ def judge(run: Run) -> Verdict:
     scenario = run.scenario
     prediction, summary = run.read(Prediction), run.read(Summary)
     run.write_comparison(compared(prediction, summary))
-    bill = run.read(BillArtefact) if run.has(BillArtefact) else priced(scenario)
+    book = price_book(scenario.prices.book)
+    hits = {family: ratio.value for family, ratio in prediction.steady_hit_ratio.items()}
+    cpu_s, measured = api_demand_of(run, hits)
+    bill = priced(scenario, api_cpu_s=triple(cpu_s))
     run.write(bill)
-    advised = priced(scenario, prediction.replicas_for_peak)
-    modelled = availability.available(
-        scenario, price_book(scenario.prices.book), api_needed=prediction.replicas_for_peak
-    )
+    run.write(load_cost(scenario, book, cpu_s, measured))
+    advised = priced(scenario, prediction.replicas_for_peak, api_cpu_s=triple(cpu_s))
+    modelled = availability.available(scenario, book, api_needed=prediction.replicas_for_peak)
     run.write(modelled)
     found = verdict(scenario, prediction, summary, bill, advised, modelled=modelled)
     run.write(found)

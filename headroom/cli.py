@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import chain, plan_cli, steps
+from headroom import chain, plan_cli, price_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
 from headroom.artefacts import JudgedLedger, Run, Verdict
@@ -45,6 +45,8 @@ app = typer.Typer(
 
 workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
+app.add_typer(price_cli.prices_app, name="prices")
+app.command("price")(price_cli.price)
 app.command("plan")(plan_cli.plan)
 app.command("whatif")(plan_cli.whatif)
 
@@ -322,15 +324,6 @@ def measure(run: RunFolder, as_json: AsJson = False) -> None:
 def compare(run: RunFolder, as_json: AsJson = False) -> None:
     """Show prediction beside measurement and judge the run."""
     _on_a_run(steps.compared, run, as_json)
-
-
-@app.command()
-def price(scenario: ScenarioName = "million-users", as_json: AsJson = False) -> None:
-    """Price the scenario's topology from its price book."""
-    output.stderr = as_json  # JSON alone on stdout; the step's table goes beside it
-    found = steps.priced_scenario(scenario_at(scenario))
-    if as_json:
-        show_json(found)
 
 
 @app.command("availability")

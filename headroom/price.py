@@ -1,16 +1,31 @@
 """The bill of a scenario as an artefact: a price book joined with the topology."""
 
-from headroom.artefacts import BillArtefact, BillLine, Estimate, RepricedRecord
+from datetime import date
+
+from headroom.artefacts import BillArtefact, BillLine, Estimate, RepricedRecord, now
 from sim.cost import Bill, RepricedLine, bill, price_book
+from sim.cost.age import stale_prices
 from sim.scenario import Scenario
 
 
-def priced(scenario: Scenario, replicas: int | None = None) -> BillArtefact:
-    """Price a scenario with the book that it names; raises InvalidScenario on a missing price."""
-    return bill_artefact(bill(scenario, price_book(scenario.prices.book), replicas=replicas))
+def priced(
+    scenario: Scenario,
+    replicas: int | None = None,
+    *,
+    api_cpu_s: tuple[float, float, float] | None = None,
+    on: date | None = None,
+) -> BillArtefact:
+    """Price a scenario with the book that it names; raises InvalidScenario on a missing price.
+
+    With the API's CPU time for a request (low end, value, high end) the CPU credits of burstable
+    types are priced too. `on` is the day of which prices are called old: today by default.
+    """
+    book = price_book(scenario.prices.book)
+    found = bill(scenario, book, replicas=replicas, api_cpu_s=api_cpu_s)
+    return bill_artefact(found, scenario.prices.oldest_months, on or now().date())
 
 
-def bill_artefact(found: Bill) -> BillArtefact:
+def bill_artefact(found: Bill, oldest_months: float, on: date) -> BillArtefact:
     """A bill in the form in which a run stores it."""
     total = Estimate(value=found.total_usd, low=found.low_usd, high=found.high_usd)
     stated = _stated_of_single_lines(found)
@@ -55,6 +70,17 @@ def bill_artefact(found: Bill) -> BillArtefact:
             for row in found.repriced
         ),
         excluded=found.excluded,
+        usd_per_active_user=(
+            Estimate(
+                value=found.per_active_user_usd(total.value),
+                low=found.per_active_user_usd(total.low),
+                high=found.per_active_user_usd(total.high),
+            )
+            if found.active_users > 0
+            else None
+        ),
+        stale=tuple(str(price) for price in stale_prices(found.lines, on, oldest_months)),
+        oldest_months=oldest_months,
     )
 
 

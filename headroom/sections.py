@@ -334,14 +334,31 @@ def price_sources(bill: BillArtefact) -> Html:
     )
 
 
+def stale_prices(bill: BillArtefact) -> Html:
+    """Prices that are older than the scenario allows, or of unknown date; nothing where none is."""
+    if not bill.stale:
+        return Html("")
+    listed = "".join(f"<li>{html.escape(text)}</li>" for text in bill.stale)
+    return Html(
+        paragraph(f"Prices older than {digits(bill.oldest_months)} months, or of unknown date:")
+        + f"<ul>{listed}</ul>"
+    )
+
+
 def cost_notes(bill: BillArtefact) -> Html:
-    """What a request and a user cost, and what the bill leaves out."""
-    return paragraph(
+    """What a request and a user cost, how old the prices are, and what the bill leaves out."""
+    active = (
+        f" and {with_range(bill.usd_per_active_user, 'usd')} for one active on a mean day"
+        if bill.usd_per_active_user
+        else ""
+    )
+    text = (
         f"{with_range(bill.usd_per_million_requests, 'usd')} for a million requests, "
-        f"{with_range(bill.usd_per_registered_user, 'usd')} a month for a registered user. "
+        f"{with_range(bill.usd_per_registered_user, 'usd')} a month for a registered user{active}. "
         f"Price book {bill.book}, region {bill.region}, bought {bill.purchase.replace('_', ' ')}. "
         f"Not in the bill: {', '.join(bill.excluded)}."
     )
+    return Html(stale_prices(bill) + paragraph(text))
 
 
 def _tile(title: str, figure: str, below: str) -> str:

@@ -89,21 +89,6 @@ def compared(run: Run) -> Verdict:
     return found
 
 
-def priced_scenario(scenario: Scenario) -> BillArtefact:
-    """The monthly bill of a scenario."""
-    found = priced(scenario)
-    show(
-        f"a month, price book {found.book}, {found.region}, {found.purchase}",
-        ("item", "quantity", "unit", "USD (range)", "as of"),
-        [
-            (x.item, f"{x.quantity:g}", x.unit, figure(x.usd_per_month, 4), x.as_of)
-            for x in found.lines
-        ]
-        + [("total", "", "", figure(found.total_usd, 4), "")],
-    )
-    return found
-
-
 def availability_of_scenario(
     scenario: Scenario, api_needed: int, months: int
 ) -> AvailabilityArtefact:

@@ -10,6 +10,7 @@ from sim.scenario_base import (
     FractionInterval,
     NonNegative,
     Part,
+    Positive,
     PositiveInterval,
 )
 
@@ -40,6 +41,7 @@ class Prices(Part):
 
     book: str = "2026-07"
     region: str = "us-east-1"
+    oldest_months: Positive = 12.0  # a price older than that is named wherever it is used
     purchase: Literal["on_demand", "reserved_1y", "reserved_3y"] = "on_demand"
     objects_gib: NonNegative = 0.0
     egress_gib_per_month: NonNegative = 0.0

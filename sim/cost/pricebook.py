@@ -142,15 +142,18 @@ class PriceBook:
 
 
 def price_book(name: str) -> PriceBook:
-    """Load a shipped price book by name, such as "2026-07".
+    """Load a shipped price book by name, such as "2026-07", or one's own by the path of its CSV.
 
-    Raises: InvalidScenario naming `prices.book` and the books there are.
+    Raises: InvalidScenario naming `prices.book` and the books there are, or the faulty line.
     """
+    if name.endswith(".csv"):
+        return load_price_book(Path(name))
     shelf = files("sim").joinpath("data", "prices")
     known = sorted(
         entry.name.removesuffix(".csv") for entry in shelf.iterdir() if entry.name.endswith(".csv")
     )
-    require(name in known, "prices.book", name, f"one of {', '.join(known)}")
+    allowed = f"one of {', '.join(known)}, or the path of a .csv file"
+    require(name in known, "prices.book", name, allowed)
     return parse_price_book(
         name, shelf.joinpath(f"{name}.csv").read_text(encoding="utf-8"), source=f"{name}.csv"
     )
