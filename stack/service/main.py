@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 
 from stack.gates.emulation import EmulatedStack
 from stack.infra.connections import (
@@ -22,6 +23,9 @@ from stack.service.cache import Cache
 from stack.service.errors import install_handlers
 from stack.service.favourites.endpoints import favourite_routes
 from stack.service.favourites.service import FavouriteService
+from stack.service.graphql.endpoint import graph_routes
+from stack.service.graphql.loaders import Reading
+from stack.service.graphql.schema import schema_of
 from stack.service.health.endpoints import health_routes
 from stack.service.health.service import HealthService
 from stack.service.held import Emulated, Gated
@@ -107,6 +111,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(favourite_routes(favourites, bearer))
     for routes in (*access.routers(), *background.routers(bearer)):
         app.include_router(routes)
+    schema = schema_of(
+        products,
+        search,
+        favourites,
+        page_size=settings.catalogue.page_size,
+        introspection=settings.graphql_introspection,
+    )
+
+    def reading(headers: Headers) -> Reading:
+        return Reading(headers, bearer, products, database, metrics)
+
+    app.include_router(graph_routes(schema, reading, telemetry))
     app.include_router(health_routes(health, metrics))
     app.include_router(sample_routes(products))
     return app

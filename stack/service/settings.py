@@ -51,6 +51,8 @@ class Settings(BackgroundSettings):
             for family, ttl_s in self.cache_ttl_s.items()
         }
 
+    graphql_introspection: bool = True  # the schema is no secret here; a private API would say no
+
     def reads_from_secondary(self, operation: Operation) -> bool:
         """Whether this operation may read a value that is some milliseconds old."""
         return operation in READS and operation in self.read_from_secondaries

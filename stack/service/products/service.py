@@ -1,6 +1,7 @@
 """Product lists from the cache or the database, detail from the database, and updates."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,6 +108,15 @@ class ProductService:
         if found is None:
             raise NotFound(f"there is no product {identifier}")
         return encoded(public(found))
+
+    async def several(self, identifiers: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+        """Those of these products that there are, by their ids, in one read."""
+        collection = self._collection(Operation.DETAIL, False)
+        with self._metrics.database(Operation.DETAIL):
+            async with held("mongo", secondary=collection is self._secondary):
+                cursor = collection.find({"_id": {"$in": list(identifiers)}}, DETAIL)
+                found = await cursor.batch_size(len(identifiers) + 1).to_list()
+        return {document["_id"]: document for document in found}
 
     async def update(self, identifier: ObjectId, change: ProductChange) -> bytes:
         """Change a product, clear what shows it, and return it as JSON. Raises NotFound."""
