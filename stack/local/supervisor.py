@@ -96,11 +96,12 @@ class Supervisor:
         self.info.write()
 
     def _set_part(self, name: str, **values: Any) -> None:
-        self._set(
-            parts=tuple(
-                part.model_copy(update=values) if part.name == name else part
-                for part in self.info.parts
-            )
+        self._set(parts=self._parts_with(name, **values))
+
+    def _parts_with(self, name: str, **values: Any) -> tuple[PartInfo, ...]:
+        return tuple(
+            part.model_copy(update=values) if part.name == name else part
+            for part in self.info.parts
         )
 
     # --- starting
@@ -290,9 +291,10 @@ class Supervisor:
         assert part.pid is not None
         signal_group(part.pid, signal.SIGKILL)  # what it forked must not serve on without it
         lines = last_lines(part.log)
-        self._set_part(name, state="dead", exit_code=exit_code, last_lines=lines, waits_for=None)
-        if self.info.state == "ready":
-            self._set(state="degraded")
+        dead = {"state": "dead", "exit_code": exit_code, "last_lines": lines, "waits_for": None}
+        # In one write: whoever sees the part dead sees the stack degraded.
+        state = "degraded" if self.info.state == "ready" else self.info.state
+        self._set(parts=self._parts_with(name, **dead), state=state)
         failure = PartFailed(part=name, what=f"ended with {_ending(exit_code)}", last_lines=lines)
         self.say("died", part=name, error=failure.as_json())
         if not self.failure.done():

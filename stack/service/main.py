@@ -109,8 +109,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
     app.include_router(search_routes(search))
     app.include_router(favourite_routes(favourites, bearer))
-    for routes in (*access.routers(), *background.routers(bearer)):
-        app.include_router(routes)
     schema = schema_of(
         products,
         search,
@@ -122,9 +120,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     def reading(headers: Headers) -> Reading:
         return Reading(headers, bearer, products, database, metrics)
 
-    app.include_router(graph_routes(schema, reading, telemetry))
-    app.include_router(health_routes(health, metrics))
-    app.include_router(sample_routes(products))
+    for routes in (
+        *access.routers(),
+        *background.routers(bearer),
+        graph_routes(schema, reading, telemetry),
+        health_routes(health, metrics),
+        sample_routes(products),
+    ):
+        app.include_router(routes)
     return app
 
 
