@@ -9,8 +9,6 @@ from stack.infra.catalogue import category_slug, product_id, user_email, user_id
 from stack.service.auth.tokens import mint_access_token
 from stack.service.graphql.cost import MOST_COST, cost_of
 
-ENDPOINT, MODULE = "POST /graphql", "stack/service/graphql/schema.py"
-
 
 @pytest.fixture(scope="module")
 def api(live_stack):
@@ -41,7 +39,11 @@ def reads(replica, operation):
     )
 
 
-@pytest.mark.feature("10 api: GraphQL `products(page, limit)`", endpoint=ENDPOINT, module=MODULE)
+@pytest.mark.feature(
+    "10 api: GraphQL `products(page, limit)`",
+    endpoint="POST /graphql",
+    module="stack/service/graphql/schema.py",
+)
 def test_the_graph_shows_the_same_page_as_v1(api):
     query = """query ($page: Int!, $category: String) {
       products(page: $page, limit: 7, category: $category) {
@@ -60,7 +62,7 @@ def test_the_graph_shows_the_same_page_as_v1(api):
 
 @pytest.mark.feature(
     "10 api: GraphQL reads what a list asks for in one batch",
-    endpoint=ENDPOINT,
+    endpoint="POST /graphql",
     module="stack/service/graphql/loaders.py",
 )
 def test_details_of_a_whole_list_and_of_repeated_products_cost_one_read(api, live_stack):
@@ -114,7 +116,7 @@ DEEP = "query { ...a } fragment a on Query { me { favourites { id } } }"
 
 @pytest.mark.feature(
     "10 api: GraphQL refuses what is too deep, too long or too costly",
-    endpoint=ENDPOINT,
+    endpoint="POST /graphql",
     module="stack/service/graphql/cost.py",
 )
 @pytest.mark.parametrize(

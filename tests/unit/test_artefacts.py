@@ -11,6 +11,8 @@ from headroom.artefacts import (
     FILES,
     Calibration,
     Estimate,
+    Experiments,
+    JudgedLedger,
     Machine,
     Prediction,
     Run,
@@ -66,6 +68,13 @@ def test_the_hash_of_an_artefact_is_that_of_its_bytes(run: Run) -> None:
 
 def test_every_artefact_is_read_back_equal(tmp_path: Path) -> None:
     run = example_run(tmp_path)
+    now = MACHINE.created_at
+    run.write(
+        Experiments(
+            scenario_sha256="s", machine_sha256="m", started_at=now, seed=1, results={}, failed={}
+        )
+    )
+    run.write(JudgedLedger(document="d", scenario="s", scenario_sha256="s", seed=1, claims=()))
     for kind in FILES:
         before = run.read(kind)
         sha256 = run.sha256(kind)
