@@ -10,12 +10,16 @@ from headroom.compare import compared
 from headroom.live import running_stack
 from headroom.load_cost import api_demand_of, load_cost, triple
 from headroom.measure import measure
+from headroom.plan import measured_in, planned
+from headroom.plan_records import PlanArtefact
 from headroom.predict import predict
 from headroom.price import priced
 from headroom.render import render
 from headroom.traces import offered_order
 from headroom.verdict import verdict
+from headroom.whatif import WhatIfArtefact, what_ifs
 from sim.cost import price_book
+from sim.errors import InvalidScenario
 
 Say = Callable[[str], None]
 
@@ -40,6 +44,7 @@ def report(run: Run, say: Say) -> Path:
             measure(run, info, say)
         say("stack stopped")
     judge(run)
+    look_ahead(run, say)
     say("rendering the report")
     return render(run)
 
@@ -47,6 +52,17 @@ def report(run: Run, say: Say) -> Path:
 def measured_all(run: Run) -> bool:
     """Whether the measurement of a run is complete."""
     return run.has(Summary) and run.read(Summary).complete
+
+
+def look_ahead(run: Run, say: Say) -> None:
+    """Plan the scenario and ask what changes would do, from the run's own calibration."""
+    demands = measured_in(run)
+    for kind, ask in ((PlanArtefact, planned), (WhatIfArtefact, what_ifs)):
+        if not run.has(kind):
+            try:
+                run.write(ask(run.scenario, demands, say))
+            except InvalidScenario as error:  # such as a type that the book does not price
+                say(f"no {kind.FILE}: {error}")
 
 
 def judge(run: Run) -> Verdict:

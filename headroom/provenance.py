@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headroom.artefacts import (
+    Artefact,
     BillArtefact,
     Calibration,
     Machine,
@@ -14,7 +15,9 @@ from headroom.artefacts import (
     Summary,
     Verdict,
 )
+from headroom.plan_records import PlanArtefact
 from headroom.sections import Html, folded, paragraph, pill, table
+from headroom.whatif import WhatIfArtefact
 from headroom.wording import amount, digits, with_range
 from sim.scenario import Scenario
 from sim.scenario_file import dump_yaml
@@ -52,7 +55,8 @@ def blindness(run: Run) -> Html:
 
 def hashes(run: Run) -> Html:
     """SHA-256 of every artefact that this report was drawn from."""
-    kinds = (Machine, Calibration, Prediction, Summary, BillArtefact, Verdict)
+    kinds: tuple[type[Artefact], ...] = (Machine, Calibration, Prediction, Summary, BillArtefact)
+    kinds += (Verdict, PlanArtefact, WhatIfArtefact)
     rows = [("scenario.yaml", run.scenario_sha256)]
     rows += [(run.path(kind).name, run.sha256(kind)) for kind in kinds if run.has(kind)]
     return table(

@@ -1,7 +1,7 @@
 """What-ifs and tornado as tables."""
 
 from headroom.plan_tables import Row, objective_amount, share
-from headroom.whatif import BarRecord, EffectRecord, ShiftRecord, WhatIfArtefact
+from headroom.whatif import BarRecord, ShiftRecord, WhatIfArtefact
 from headroom.wording import amount, digits, dollars, span
 
 WHATIF_COLUMNS = (
@@ -24,7 +24,12 @@ TORNADO_NAMES = {
     "headroom_fraction": "users that fit, as a multiple of those there are",
     "usd_per_month": "cost a month",
 }
-UNITS = {"p95_s": "s", "headroom_fraction": "fraction", "usd_per_month": "usd"}
+# For a chart: factor on the stored figure, and the unit that it then has.
+FIGURE_SCALES = {
+    "p95_s": (1000.0, "ms"),
+    "headroom_fraction": (1.0, "times as many more"),
+    "usd_per_month": (1.0, "US dollars"),
+}
 MODELS = {"engine": "engine, the minutes after", "screen": "screen, steady state"}
 MOST_BARS = 8
 
@@ -106,8 +111,3 @@ def interval_text(bar: BarRecord) -> str:
     if bar.name.startswith("price."):
         return "range of the book"
     return f"{digits(bar.low)} to {digits(bar.high)}"
-
-
-def effect_named(found: WhatIfArtefact, name: str) -> EffectRecord:
-    """One effect; raises KeyError."""
-    return {each.name: each for each in found.effects}[name]

@@ -20,8 +20,11 @@ from headroom.artefacts import (
 )
 from headroom.availability import available
 from headroom.compare import compared
+from headroom.plan import example_demands, planned
 from headroom.price import priced
+from headroom.variants import variant
 from headroom.verdict import verdict
+from headroom.whatif import what_ifs
 from sim.cost import price_book
 from sim.scenario_file import load_scenario
 
@@ -72,6 +75,21 @@ def conditions(load_per_s: float, valid: bool) -> Conditions:
         valid=valid,
         reasons=() if valid else ("dispatch lag p99 31 ms is over 5 ms", "steal 14 % is over 2 %"),
     )
+
+
+def look_ahead(run: Run) -> None:
+    """A plan and what-ifs beside the run, of few architectures in few futures."""
+    asked = variant(
+        run.scenario,
+        {
+            "plan.futures": 20,
+            "plan.space.api_types": ["t3.medium", "c7g.large"],
+            "plan.space.api_replicas": [1, 3],
+            "plan.space.purchases": ["on_demand"],
+        },
+    )
+    run.write(planned(asked, example_demands(), lambda _line: None))
+    run.write(what_ifs(asked, example_demands(), lambda _line: None, ("growth", "price", "region")))
 
 
 def example_run(root: Path) -> Run:

@@ -2,6 +2,7 @@
 
 from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
+from headroom.charts.plan import frontier, tornado, what_if_latencies
 from headroom.charts.ratios import (
     hit_ratios,
     model_errors,
@@ -12,12 +13,15 @@ from headroom.charts.theme import use_theme
 
 __all__ = [
     "cost_of_a_million_requests",
+    "frontier",
     "hit_ratios",
     "latency_against_load",
     "model_errors",
     "production_latency",
     "stated_and_repriced",
+    "tornado",
     "use_theme",
     "utilisation_against_load",
     "utilisation_at_limit",
+    "what_if_latencies",
 ]

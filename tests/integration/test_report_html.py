@@ -8,11 +8,12 @@ from shutil import which
 
 import nbformat
 import pytest
-from example_run import example_run
+from example_run import example_run, look_ahead
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from headroom.artefacts import Run, Summary, Verdict
 from headroom.errors import RenderError
+from headroom.plan_records import PlanArtefact
 from headroom.render import (
     NOTEBOOK,
     SIZE_LIMIT_BYTES,
@@ -21,13 +22,16 @@ from headroom.render import (
     executed_notebook,
     render,
 )
+from headroom.whatif import WhatIfArtefact
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return example_run(tmp_path_factory.mktemp("runs {with} <odd> & 'names'"))
+    found = example_run(tmp_path_factory.mktemp("runs {with} <odd> & 'names'"))
+    look_ahead(found)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,18 @@ def test_the_verdict_is_read_without_scrolling(opened: Opened, run: Run) -> None
     assert re.search(r"\$\d", text)
 
 
+def test_plan_and_what_ifs_are_told_with_their_assumption(opened: Opened, run: Run) -> None:
+    page = opened.page
+    plan = run.read(PlanArtefact)
+    assert plan.answer is not None
+    text = page.locator("body").inner_text()
+    assert plan.candidates[plan.answer].architecture in text
+    assert "ASSUMPTION: service demands are not this service's" in text
+    assert page.locator("table", has_text="Why not").locator("tbody tr").count() >= 3
+    for effect in run.read(WhatIfArtefact).effects:
+        assert effect.words in text
+
+
 def test_the_sections_come_in_the_order_of_the_design(opened: Opened) -> None:
     titles = opened.page.locator("h2").all_inner_texts()
     assert titles == [
@@ -124,6 +140,9 @@ def test_the_sections_come_in_the_order_of_the_design(opened: Opened) -> None:
         "Scaling and N+1",
         "Cost",
         "Availability",
+        "What to buy",
+        "What breaks first",
+        "What if",
         "Appendix: how this was found",
     ]
     links = opened.page.locator("nav a").all_inner_texts()

@@ -4,16 +4,20 @@ import math
 
 import plotly.graph_objects as go
 import pytest
-from example_run import example_run
+from example_run import example_run, look_ahead
 
 from headroom import charts
 from headroom.artefacts import BillArtefact, ComparedCell, Estimate, Prediction, Run, Verdict
 from headroom.charts.theme import BLUE, GREEN, LOOKS, ORANGE, PURPLE, RED, log_ticks
+from headroom.plan_records import PlanArtefact
+from headroom.whatif import WhatIfArtefact
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return example_run(tmp_path_factory.mktemp("runs"))
+    found = example_run(tmp_path_factory.mktemp("runs"))
+    look_ahead(found)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,9 @@ def figures(run: Run) -> dict[str, go.Figure]:
         "hit ratio": charts.hit_ratios(cells, 0.75),
         "errors": charts.model_errors(cells),
         "cost": charts.stated_and_repriced(run.read(BillArtefact)),
+        "frontier": charts.frontier(run.read(PlanArtefact)),
+        "what ifs": charts.what_if_latencies(run.read(WhatIfArtefact)),
+        "tornado": charts.tornado(run.read(WhatIfArtefact)),
     }
 
 
@@ -202,3 +209,26 @@ def test_ticks_of_a_logarithmic_axis_enclose_the_values_in_steps_of_1_2_5() -> N
     assert log_ticks(3, 60) == [2, 5, 10, 20, 50, 100]
     assert log_ticks(0.004, 0.004) == [0.002, 0.005]
     assert log_ticks(10, 10)[0] <= 10 <= log_ticks(10, 10)[-1]
+
+
+def test_the_frontier_names_its_answer_and_the_design(
+    run: Run, figures: dict[str, go.Figure]
+) -> None:
+    plan = run.read(PlanArtefact)
+    line = next(t for t in figures["frontier"].data if t.name == "frontier")
+    assert list(line.x) == [plan.candidates[p].usd_per_month.value for p in plan.frontier]
+    texts = [note.text for note in figures["frontier"].layout.annotations]
+    assert "the design" in texts
+    assert len(texts) == 2
+
+
+def test_a_tornados_bars_end_at_the_figures_of_both_ends(
+    run: Run, figures: dict[str, go.Figure]
+) -> None:
+    record = run.read(WhatIfArtefact).tornado["p95_s"]
+    low, high = figures["tornado"].data
+    bar = record.bars[0]
+    assert bar.at_low is not None
+    assert bar.at_high is not None
+    assert low.base + low.x[0] == pytest.approx(bar.at_low * 1000)
+    assert high.base + high.x[0] == pytest.approx(bar.at_high * 1000)
