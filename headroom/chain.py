@@ -75,7 +75,7 @@ def judge(run: Run) -> Verdict:
     cpu_s, measured = api_demand_of(run, hits)
     bill = priced(scenario, api_cpu_s=triple(cpu_s))
     run.write(bill)
-    run.write(load_cost(scenario, book, cpu_s, measured))
+    run.write(load_cost(scenario, book, cpu_s, measured.measured_on, assumed=measured.assumed))
     advised = priced(scenario, prediction.replicas_for_peak, api_cpu_s=triple(cpu_s))
     modelled = availability.available(scenario, book, api_needed=prediction.replicas_for_peak)
     run.write(modelled)

@@ -120,12 +120,15 @@ def triple(cpu_s: Estimate) -> tuple[float, float, float]:
 
 
 def load_cost(
-    scenario: Scenario, book: PriceBook, cpu_s: Estimate, measured: MeasuredDemands
+    scenario: Scenario, book: PriceBook, cpu_s: Estimate, measured_on: str, *, assumed: bool
 ) -> LoadCost:
-    """Credits and growth of a scenario, for an API that takes `cpu_s` a request."""
+    """Credits and growth of a scenario, for an API that takes `cpu_s` a request.
+
+    `measured_on` says in words where that comes from, `assumed` that it is not the scenario's own.
+    """
     points = bill_growth(scenario, book, api_cpu_s=triple(cpu_s))
     return LoadCost(
-        credits=_credits(scenario, book, cpu_s, measured),
+        credits=_credits(scenario, book, cpu_s, measured_on, assumed=assumed),
         growth=tuple(_growth(point) for point in points),
     )
 
@@ -146,7 +149,7 @@ def _growth(point: GrowthPoint) -> GrowthRecord:
 
 
 def _credits(
-    scenario: Scenario, book: PriceBook, cpu_s: Estimate, measured: MeasuredDemands
+    scenario: Scenario, book: PriceBook, cpu_s: Estimate, measured_on: str, *, assumed: bool
 ) -> CreditsRecord | None:
     day = api_credit_day(scenario, cpu_s.value)
     if day is None:
@@ -164,8 +167,8 @@ def _credits(
         instance_type=day.sku,
         mode=day.mode,
         cpu_s=cpu_s,
-        measured_on=measured.measured_on,
-        assumed=measured.assumed,
+        measured_on=measured_on,
+        assumed=assumed,
         baseline_fraction=burstable(day.sku).baseline_fraction,
         earned_per_day=day.earned / days,
         spent_per_day=day.spent / days,

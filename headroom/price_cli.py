@@ -36,12 +36,14 @@ def price(
     book = price_book(wanted.prices.book)
     cpu_s = api_cpu_of(wanted, measured) if cpu_ms is None else Estimate.exact(cpu_ms / 1000.0)
     bill = priced(wanted, api_cpu_s=triple(cpu_s))
-    more = load_cost(wanted, book, cpu_s, measured)
+    origin = measured.measured_on if cpu_ms is None else "as stated"
+    assumed = measured.assumed and cpu_ms is None
+    more = load_cost(wanted, book, cpu_s, origin, assumed=assumed)
     show_bill(wanted, bill)
-    show_credits(more.credits, stated=cpu_ms is not None)
+    show_credits(more.credits)
     show_growth(more)
     if as_json:
-        show_json({"bill": bill.model_dump(mode="json"), "load": more.model_dump(mode="json")})
+        show_json(bill.model_dump(mode="json") | {"load": more.model_dump(mode="json")})
 
 
 def show_bill(scenario: Scenario, bill: BillArtefact) -> None:
@@ -67,18 +69,17 @@ def show_bill(scenario: Scenario, bill: BillArtefact) -> None:
     output.print(f"not in the bill: {', '.join(bill.excluded)}", markup=False)
 
 
-def show_credits(found: CreditsRecord | None, *, stated: bool) -> None:
+def show_credits(found: CreditsRecord | None) -> None:
     """Whether the API's credits last."""
     if found is None:
         return
-    source = "as stated" if stated else found.measured_on
     dry = "never" if found.dry_from_h is None else f"from hour {found.dry_from_h:.1f}"
     limit = "–" if found.dry_at_cpu_s is None else f"{found.dry_at_cpu_s * 1000:.3g}"
     show(
         f"CPU credits of one {found.instance_type}, {found.mode}",
         ("figure", "value"),
         [
-            (f"CPU ms a request ({source})", figure(_scaled(found.cpu_s, 1000))),
+            (f"CPU ms a request ({found.measured_on})", figure(_scaled(found.cpu_s, 1000))),
             ("earned a day", f"{found.earned_per_day:.4g}"),
             ("spent a day", f"{found.spent_per_day:.4g}"),
             ("dry", dry),

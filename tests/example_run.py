@@ -20,6 +20,7 @@ from headroom.artefacts import (
 )
 from headroom.availability import available
 from headroom.compare import compared
+from headroom.load_cost import api_demand_of, load_cost
 from headroom.plan import example_demands, planned
 from headroom.price import priced
 from headroom.variants import variant
@@ -205,6 +206,16 @@ def example_run(root: Path) -> Run:
     )
     run.write(summary)
     run.write_comparison(compared(prediction, summary))
+    cpu_s, measured = api_demand_of(run, {})
+    run.write(
+        load_cost(
+            scenario,
+            price_book(scenario.prices.book),
+            cpu_s,
+            measured.measured_on,
+            assumed=measured.assumed,
+        )
+    )
     bill = priced(scenario)
     run.write(bill)
     advised = priced(scenario, prediction.replicas_for_peak)

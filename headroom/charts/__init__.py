@@ -2,6 +2,7 @@
 
 from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
+from headroom.charts.load_cost import bill_growth, credit_balance
 from headroom.charts.plan import frontier, tornado, what_if_latencies
 from headroom.charts.ratios import (
     hit_ratios,
@@ -12,7 +13,9 @@ from headroom.charts.ratios import (
 from headroom.charts.theme import use_theme
 
 __all__ = [
+    "bill_growth",
     "cost_of_a_million_requests",
+    "credit_balance",
     "frontier",
     "hit_ratios",
     "latency_against_load",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sim.cost import price_book
+
 REPOSITORY = Path(__file__).parents[2]
 HEADROOM = Path(sys.executable).with_name("headroom")
 LAPTOP = REPOSITORY / "scenarios" / "laptop.yaml"
@@ -135,3 +137,37 @@ def test_a_step_before_the_one_it_needs_names_what_is_missing(tmp_path: Path) ->
     assert done.stderr == (
         f"{folder / 'calibration.json'} is missing: the step that writes calibration has not run\n"
     )
+
+
+def test_price_shows_bill_credits_growth_and_old_prices_and_json_alone_on_stdout() -> None:
+    done = headroom("price", "million-users", "--cpu-ms", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["stated_total_usd"] == 975
+    # 500,000 × 5 ms / 60 / 3 servers
+    assert abs(found["load"]["credits"]["spent_per_day"] - 500_000 * 0.005 / 180) < 1e-6
+    assert [point["multiple"] for point in found["load"]["growth"]] == [1, 2, 5, 10, 20]
+    for text in ("a million requests", "CPU credits of one t3.medium", "not in the bill"):
+        assert text in done.stderr
+
+
+def test_availability_names_single_points_of_failure() -> None:
+    done = headroom("availability", "assignment", "--months", "50")
+    assert done.returncode == 0, done.stderr
+    assert "single points of failure" in done.stdout
+    assert "a replica set" in done.stdout
+
+
+def test_prices_of_ones_own_are_imported_into_a_book(tmp_path: Path) -> None:
+    own, book = tmp_path / "own.csv", tmp_path / "mine.csv"
+    header = "provider,service,sku,unit,price,currency,region,as_of\n"
+    row = "AWS,EC2 on-demand Linux,t3.medium,hour,0.02,USD,us-east-1,2026-11-01\n"
+    own.write_text(header + row, encoding="utf-8")
+    done = headroom("prices", "import", own, "--to", book)
+    assert done.returncode == 0, done.stderr
+    assert price_book(str(book)).prices[0].price_usd == 0.02
+    own.write_text(header + row.replace("USD", "EUR"), encoding="utf-8")
+    refused = headroom("prices", "import", own, "--to", book)
+    assert refused.returncode == 2
+    told = "currency (line 2): 'EUR' is not allowed; allowed: USD; convert other prices first"
+    assert refused.stderr == f"{own}: {told}\n"

@@ -9,6 +9,7 @@ from example_run import example_run, look_ahead
 from headroom import charts
 from headroom.artefacts import BillArtefact, ComparedCell, Estimate, Prediction, Run, Verdict
 from headroom.charts.theme import BLUE, GREEN, LOOKS, ORANGE, PURPLE, RED, log_ticks
+from headroom.load_cost import CreditsRecord, LoadCost
 from headroom.plan_records import PlanArtefact
 from headroom.whatif import WhatIfArtefact
 
@@ -17,6 +18,12 @@ from headroom.whatif import WhatIfArtefact
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     found = example_run(tmp_path_factory.mktemp("runs"))
     look_ahead(found)
+    return found
+
+
+def credits_of(run: Run) -> CreditsRecord:
+    found = run.read(LoadCost).credits
+    assert found is not None
     return found
 
 
@@ -35,6 +42,8 @@ def figures(run: Run) -> dict[str, go.Figure]:
         "use": charts.utilisation_against_load(cells),
         "hit ratio": charts.hit_ratios(cells, 0.75),
         "errors": charts.model_errors(cells),
+        "growth": charts.bill_growth(run.read(LoadCost)),
+        "credits": charts.credit_balance(credits_of(run)),
         "cost": charts.stated_and_repriced(run.read(BillArtefact)),
         "frontier": charts.frontier(run.read(PlanArtefact)),
         "what ifs": charts.what_if_latencies(run.read(WhatIfArtefact)),
@@ -232,3 +241,23 @@ def test_a_tornados_bars_end_at_the_figures_of_both_ends(
     assert bar.at_high is not None
     assert low.base + low.x[0] == pytest.approx(bar.at_low * 1000)
     assert high.base + high.x[0] == pytest.approx(bar.at_high * 1000)
+
+
+def test_each_part_of_a_growing_bill_is_drawn_at_its_own_dollars(
+    run: Run, figures: dict[str, go.Figure]
+) -> None:
+    points = run.read(LoadCost).growth
+    drawn = {trace.name: trace for trace in figures["growth"].data}
+    assert {name.replace("_", " ") for name, usd in points[-1].usd.items() if usd} == set(drawn)
+    compute = drawn["compute"]
+    assert list(compute.x) == [point.load_per_s for point in points]
+    assert list(compute.y) == [point.usd["compute"] for point in points]
+
+
+def test_a_credit_balance_is_drawn_along_the_hours_of_the_curve(
+    run: Run, figures: dict[str, go.Figure]
+) -> None:
+    found = credits_of(run)
+    (line,) = figures["credits"].data
+    assert (tuple(line.x), tuple(line.y)) == (found.hours, found.balance)
+    assert found.hours[-1] == 24.0

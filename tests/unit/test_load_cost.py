@@ -113,7 +113,7 @@ def test_more_hits_take_less_of_the_api_and_lie_within_the_range_without_them(
 
 def test_growth_and_credits_are_stored_as_the_bill_at_each_multiple(million: Scenario) -> None:
     cpu_s = Estimate(value=0.02, low=0.01, high=0.04)
-    found = load_cost(million, BOOK, cpu_s, example_demands())
+    found = load_cost(million, BOOK, cpu_s, "a test", assumed=True)
     first = found.growth[0]
     alone = priced(million, api_cpu_s=triple(cpu_s))
     assert first.total_usd == alone.total_usd
@@ -131,12 +131,12 @@ def test_growth_and_credits_are_stored_as_the_bill_at_each_multiple(million: Sce
 def test_credits_run_dry_from_the_cpu_time_that_is_named_and_not_before(
     million: Scenario,
 ) -> None:
-    limit = load_cost(million, BOOK, Estimate.exact(0.02), example_demands()).credits
+    limit = load_cost(million, BOOK, Estimate.exact(0.02), "a test", assumed=True).credits
     assert limit is not None
     assert limit.dry_at_cpu_s is not None
     for factor, dry in ((0.99, False), (1.01, True)):
         at = Estimate.exact(limit.dry_at_cpu_s * factor)
-        found = load_cost(million, BOOK, at, example_demands()).credits
+        found = load_cost(million, BOOK, at, "a test", assumed=True).credits
         assert found is not None
         assert (found.dry_from_h is not None) is dry
         assert ("runs dry" in credits_summary(found)) is dry
