@@ -15,6 +15,8 @@ import pytest
 from stack_footprint import Footprint
 
 from headroom.artefacts import Calibration, Prediction, Run, Summary, Verdict, sha256_of
+from headroom.plan_records import PlanArtefact
+from headroom.whatif import WhatIfArtefact
 from stack.local import status
 
 REPOSITORY = Path(__file__).parents[2]
@@ -36,6 +38,7 @@ topology:
   database: {{members: 1}}
   search: {{engine: {engine}}}
 objectives: {{p95_s: 0.5, availability_fraction: 0.99, error_fraction: 0.05}}
+plan: {{futures: 50, space: {{api_replicas: [1, 2], cache_nodes: [1], search_nodes: [1]}}}}
 experiment: {{loads_per_s: [5, 10, 15, 20], cell_s: 5, warmup_s: 1, repeats: 1, seed: 7}}
 """
 
@@ -181,6 +184,14 @@ def test_the_prediction_is_older_than_the_first_measurement(finished: Finished) 
     assert finished.run.read(Calibration).created_at < finished.run.read(Prediction).created_at
     assert finished.run.read(Prediction).created_at < first
     assert summary.prediction_sha256 == sha256_of(finished.run.folder / "prediction.json")
+
+
+def test_the_plan_and_the_what_ifs_stand_on_the_runs_own_calibration(finished: Finished) -> None:
+    plan, effects = finished.run.read(PlanArtefact), finished.run.read(WhatIfArtefact)
+    assert not plan.demands_assumed
+    assert not effects.demands_assumed
+    assert plan.candidates
+    assert {effect.name for effect in effects.effects} >= {"growth", "lost_primary", "price"}
 
 
 def test_every_load_was_measured_and_compared(finished: Finished) -> None:
