@@ -29,7 +29,7 @@ def per_second(run):
 
 def rates():
     entries = []
-    for items in (10**4, 10**5, 10**6):
+    for items in (10**4, 10**5, 10**6, 10**7):
         keys = Zipf(items, EXPONENT).ranks(LOOKUPS, np.random.default_rng(1)).astype(np.int32)
         times, capacity = np.arange(LOOKUPS, dtype=np.float64), items // 10
         runs = {

@@ -11,12 +11,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.cache.prefetch import prefetch
 from sim.errors import require
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_compiled = cast("Callable[[_F], _F]", numba.njit(cache=True, nogil=True))
+# numpy's error model: no check for zero divisors, which would keep loops from being vectorised.
+_compiled = cast("Callable[[_F], _F]", numba.njit(cache=True, nogil=True, error_model="numpy"))
 
 _NEVER = -1e300
+_AHEAD = 24  # lookups between asking memory for an element and needing it
 LARGEST_ID = 2**28
 
 
@@ -61,17 +64,20 @@ def _lru(
 ) -> None:
     oldest = 0  # uses before this place in the trace are dropped or superseded
     resident = 0
+    last = keys.size - 1
     for i in range(keys.size):
+        prefetch(latest, np.int64(keys[min(i + _AHEAD, last)]))
         key = keys[i]
-        if latest[key] >= oldest:
-            hit[i] = True
-            latest[key] = i
-            continue
+        seen = latest[key]
         latest[key] = i
+        if seen >= oldest:
+            hit[i] = True
+            continue
         resident += 1
         if resident > capacity:
             while latest[keys[oldest]] != oldest:
                 oldest += 1
+                prefetch(latest, np.int64(keys[min(oldest + _AHEAD, last)]))
             oldest += 1
             resident -= 1
 
@@ -108,7 +114,9 @@ def _ttl(
     ttl_s: float,
     hit: NDArray[np.bool_],
 ) -> None:
+    last = keys.size - 1
     for i in range(keys.size):
+        prefetch(expiry_s, np.int64(keys[min(i + _AHEAD, last)]))
         key, now = keys[i], time_s[i]
         if expiry_s[key] > now:
             hit[i] = True
