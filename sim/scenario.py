@@ -23,6 +23,15 @@ from sim.scenario_base import (
 )
 from sim.scenario_money import BillComponent, Prices, Reliability, StatedLine
 from sim.scenario_plan import Planning, PlanSpace, Purchase
+from sim.scenario_protection import (
+    CircuitBreaker,
+    Guarded,
+    Job,
+    Limits,
+    PoolSize,
+    Replication,
+    Retrying,
+)
 
 __all__ = [
     "FAMILY_OF",
@@ -33,6 +42,7 @@ __all__ = [
     "Cache",
     "CachePolicy",
     "Catalogue",
+    "CircuitBreaker",
     "Count",
     "Database",
     "Experiment",
@@ -41,6 +51,7 @@ __all__ = [
     "Fraction",
     "FractionInterval",
     "Interval",
+    "Job",
     "Limits",
     "LoadBalancer",
     "NonNegative",
@@ -56,6 +67,8 @@ __all__ = [
     "Profile",
     "Purchase",
     "Reliability",
+    "Replication",
+    "Retrying",
     "Scenario",
     "Search",
     "StatedLine",
@@ -223,6 +236,15 @@ class Api(Part):
     autoscaling: Autoscaling | None = None
     timeout_s: Positive = 10.0
     retries: Annotated[int, Field(ge=0, le=10)] = 0
+    retrying: Retrying = Retrying()
+    breakers: dict[Guarded, CircuitBreaker] = Field(
+        default_factory=dict, description="A circuit breaker around all calls to a part."
+    )
+    connections: dict[Guarded, PoolSize] = Field(
+        default_factory=dict,
+        description="Connections of each replica to a part, for one call at a time each; "
+        "a part that is not named has no such limit.",
+    )
 
 
 class CachePolicy(Part):
@@ -255,6 +277,7 @@ class Database(Part):
     storage_gib: NonNegative = 40.0
     read_from_secondaries: frozenset[Operation] = frozenset()
     election_timeout_s: Positive = 10.0
+    replication: Replication | None = None  # none: secondaries are never behind
 
 
 class Search(Part):
@@ -265,27 +288,15 @@ class Search(Part):
     instance_type: str | None = None
 
 
-class Limits(Part):
-    """Budgets of requests: any window of 60 s admits this many; what is over is answered with 429.
-
-    Each user has an own budget for each of the four; who is not logged in is known by address.
-    """
-
-    auth_per_min: Count = 5  # login, registration, refresh: always by address
-    search_per_min: Count = 30
-    listing_per_min: Count = 60
-    favourites_per_min: Count = 20
-    # The load balancer's own, by address: a rate with room for a burst, and open connections.
-    address_per_s: Annotated[int, Field(ge=1, le=10**6)] = 50
-    address_burst: Annotated[int, Field(ge=1, le=10**6)] = 100
-    address_connections: Annotated[int, Field(ge=1, le=60_000)] = 100
-
-
 class Worker(Part):
     """The workers of background jobs, with a queue of their own."""
 
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
     images: bool = True  # uploads, made into every size by a job
+    jobs: dict[Operation, Job] = Field(
+        default_factory=dict,
+        description="Models only: for each operation the job that a request leaves behind.",
+    )
 
 
 class Topology(Part):

@@ -2,21 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sim.draws import Demand, Distribution
 from sim.errors import require
 from sim.model.parts import (
     Autoscaler,
     CacheFamily,
-    Client,
     Group,
     Host,
     ReplicaSet,
     Station,
 )
+from sim.model.protected import (
+    WORKER,
+    breakers,
+    client,
+    guarded_route,
+    has_jobs,
+    pools,
+    protected,
+    rate_limits,
+    replication,
+)
 from sim.model.stack import StackModel
-from sim.model.steps import Delay, Fill, Invalidate, Lookup, Route, Spawn, Step, Visit
+from sim.model.steps import Delay, Fill, Invalidate, Lookup, Spawn, Step, Visit
 from sim.scenario import FAMILY_OF, Family, Operation, Scenario
 
 COMPONENTS = ("nginx", "api", "api_threads", "redis", "mongo", "elasticsearch")
@@ -140,10 +150,14 @@ def stack_model(scenario: Scenario, demands: Demands) -> StackModel:
     Raises: InvalidScenario when a route is missing, or its hit and miss start differently.
     Assumes: an entry is looked up at the end of the first visit to redis, stored at the end of
         the last one of a miss, cleared at the end of the last one of a write; all parts are equal
-        among their replicas; a mongod write is acknowledged by its primary alone.
+        among their replicas; a mongod write is acknowledged by its primary alone. A user has one
+        address. A budget of n requests a minute is a bucket of n tokens that fills in a minute:
+        beside the live sliding window it lets a burst after silence through alike, and up to
+        2n in a minute that begins with a full bucket. What is refused costs the API nothing;
+        open connections per address are not limited. Workers take jobs in order, one each.
     """
     operations = [operation for operation, share in scenario.workload.mix.items() if share > 0]
-    routes = tuple(Route(op.value, _steps(scenario, demands, op)) for op in operations)
+    routes = tuple(guarded_route(scenario, op, _steps(scenario, demands, op)) for op in operations)
     used = {
         visit.component
         for (operation, _), visits in demands.visits.items()
@@ -152,6 +166,10 @@ def stack_model(scenario: Scenario, demands: Demands) -> StackModel:
     }
     stations, groups, replica_sets = _parts(scenario, demands, used)
     cores = demands.host_cores
+    worker = scenario.topology.worker
+    if worker is not None and has_jobs(scenario, operations):
+        host = None if cores is None else HOST
+        stations = (*stations, Station(WORKER, worker.replicas, host=host))
     hosts = () if cores is None else (Host(HOST, cores, demands.background_fraction),)
     api, scaling = scenario.topology.api, scenario.topology.api.autoscaling
     return StackModel(
@@ -160,8 +178,11 @@ def stack_model(scenario: Scenario, demands: Demands) -> StackModel:
         groups=groups,
         replica_sets=replica_sets,
         families=_families(scenario, used),
+        pools=pools(scenario, used),
+        limits=rate_limits(scenario, operations),
+        breakers=breakers(scenario, used),
         routes=routes,
-        client=Client(timeout_s=api.timeout_s, retries=api.retries, backoff_s=0.1),
+        client=client(scenario),
         autoscalers=()
         if scaling is None or cores is not None
         else (
@@ -291,11 +312,13 @@ def _steps(scenario: Scenario, demands: Demands, operation: Operation) -> tuple[
 
 def _plain_steps(scenario: Scenario, demands: Demands, operation: Operation) -> tuple[Step, ...]:
     visits = _measured(demands, operation, "none")
+    used = {visit.component for visit in visits}
     places = [i for i, visit in enumerate(visits) if visit.component in ("redis", "mongo")]
     clear = places[-1] + 1 if places else len(visits)
     steps = [_visit(scenario, operation, visit) for visit in visits]
     return (
         *steps[:clear],
+        *(replication(scenario, operation) if "mongo" in used else ()),
         *_clearing(scenario, demands, operation),
         *steps[clear:],
         *_delay(demands, operation, "none"),
@@ -341,9 +364,10 @@ def _lookup_position(hit: tuple[VisitDemand, ...], where: str) -> int:
     return places[0] + 1
 
 
-def _visit(scenario: Scenario, operation: Operation, visit: VisitDemand) -> Visit:
+def _visit(scenario: Scenario, operation: Operation, visit: VisitDemand) -> Step:
     secondary = operation in scenario.topology.database.read_from_secondaries
-    return Visit(visit.component, visit.demand, "secondary" if secondary else "primary")
+    prefer: Literal["primary", "secondary"] = "secondary" if secondary else "primary"
+    return protected(scenario, Visit(visit.component, visit.demand, prefer))
 
 
 def _delay(demands: Demands, operation: Operation, outcome: str) -> tuple[Step, ...]:
