@@ -52,7 +52,10 @@ def _is_zombie(process: psutil.Process) -> bool:
 
 def ended(process: psutil.Process) -> bool:
     """Wait until `process` has ended; False when it has not in time."""
-    descriptor = os.pidfd_open(process.pid)
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:  # gone already, and reaped
+        return True
     try:
         return bool(select.select([descriptor], [], [], PATIENCE_S)[0])
     finally:

@@ -52,6 +52,13 @@ def database(live_stack):
         yield client.get_default_database("headroom")
 
 
+@pytest.fixture(autouse=True)
+def _nobody_waits_for_a_welcome(database):
+    """Accounts that other tests made are no news: a worker would look for them and send mail."""
+    made_before = {"seeded": {"$ne": True}, "welcomed_at": None}
+    database[USERS].update_many(made_before, {"$set": {"welcomed_at": datetime.now(UTC)}})
+
+
 @pytest.fixture
 def own_queue(live_stack):
     """A queue of the test's own: another database of the same Redis. Its URL."""
