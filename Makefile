@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: help report up down lab test test-slow check compose-smoke bench notebooks schema lock clean
+.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench notebooks schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,10 @@ bench: $(STATE)/dev.done ## speed as ratios within one run, into runs/bench.json
 	@for script in bench/*.py; do \
 	  case $$script in bench/record.py) ;; *) echo "== $$script"; $(BIN)/python $$script || exit 1;; esac; \
 	done
+
+fidelity: $(STATE)/workbench.done $(STATE)/servers.done $(STATE)/kernel.done ## predict, offer and compare every cell (an hour); write docs/fidelity.md
+	@$(BIN)/headroom fidelity run $(FIDELITY_FLAGS)
+	@$(BIN)/headroom fidelity page
 
 notebooks: $(STATE)/dev.done $(STATE)/servers.done ## run the question notebooks in place
 	@$(BIN)/python -m headroom.notebooks

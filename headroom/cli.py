@@ -20,6 +20,7 @@ from headroom.artefacts import JudgedLedger, Run, Verdict
 from headroom.claims import load_ledger
 from headroom.console import figure, interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
+from headroom.fidelity.commands import fidelity_app
 from headroom.live import seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
 from sim.scenario_file import json_schema
@@ -49,6 +50,7 @@ app.add_typer(price_cli.prices_app, name="prices")
 app.command("price")(price_cli.price)
 app.command("plan")(plan_cli.plan)
 app.command("whatif")(plan_cli.whatif)
+app.add_typer(fidelity_app, name="fidelity")
 
 StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
 

@@ -2,9 +2,10 @@
 
     python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}'
 
-A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is answered at once
-with `[id, member, start_s, done_s]`; it sleeps by itself. Of several members the visit goes to the
-next in turn. All times are of the system's monotonic clock, which all processes share.
+A replica asks with one line of JSON, `[id, members, asked_s, demand_s, is_settled]`, and is
+answered with `[id, member, start_s, done_s]` once it is booked; it sleeps by itself. Of several
+members the visit goes to the next in turn. All times are of the system's monotonic clock, which all
+processes share.
 
 It listens on 127.0.0.1 as every part of the stack does, so that the supervisor starts, watches and
 ends it like the others.
@@ -17,6 +18,7 @@ import sys
 
 import orjson
 
+from stack.gates.settling import SETTLE_S, Settling
 from stack.gates.virtual import Gate
 
 ALLOWED = "a list of known machines, and finite times >= 0"
@@ -28,6 +30,7 @@ class Node:
     def __init__(self, slots: dict[str, int]) -> None:
         self._gates = {member: Gate(count) for member, count in slots.items()}
         self._order = list(self._gates)
+        self._settling = Settling()
         self._turn = 0  # place in the order of whom the next choice begins with
 
     def booked(
@@ -37,12 +40,15 @@ class Node:
 
         Raises ValueError for what is no question that a replica may ask.
         """
-        known = bool(members) and all(member in self._gates for member in members)
-        if not known or not 0.0 <= demand_s < 1e6 or not 0.0 <= asked_s < 1e12:
-            raise ValueError(f"{members}, {asked_s}, {demand_s}: allowed: {ALLOWED}")
+        self._check(members, asked_s, demand_s)
         member = members[0] if len(members) == 1 else self._next_of(members)
         booking = self._gates[member].book(asked_s, demand_s)
         return member, booking.start_s, booking.done_s
+
+    def _check(self, members: list[str], asked_s: float, demand_s: float) -> None:
+        known = bool(members) and all(member in self._gates for member in members)
+        if not known or not 0.0 <= demand_s < 1e6 or not 0.0 <= asked_s < 1e12:
+            raise ValueError(f"{members}, {asked_s}, {demand_s}: allowed: {ALLOWED}")
 
     def _next_of(self, members: list[str]) -> str:
         """In turn over all machines, those that are not among `members` left out, as the models."""
@@ -57,9 +63,19 @@ class Node:
         """Answer one replica until it goes away."""
         try:
             while line := await reader.readline():
-                question, members, asked_s, demand_s = orjson.loads(line)
-                answer = (question, *self.booked(members, asked_s, demand_s))
-                writer.write(orjson.dumps(answer) + b"\n")
+                question, members, asked_s, demand_s, is_settled = orjson.loads(line)
+                self._check(members, asked_s, demand_s)
+
+                def book(
+                    question: int = question,
+                    members: list[str] = members,
+                    asked_s: float = asked_s,
+                    demand_s: float = demand_s,
+                ) -> None:
+                    answer = (question, *self.booked(members, asked_s, demand_s))
+                    writer.write(orjson.dumps(answer) + b"\n")
+
+                self._settling.put(asked_s + SETTLE_S if is_settled else 0.0, book)
         except (ValueError, TypeError, ConnectionError) as error:
             print(f"a connection is closed: {error}", file=sys.stderr)  # noqa: T201 - its log
         finally:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stack.gates.addressed import identity_of, operation_of
 from stack.gates.client import NodeClient
 from stack.gates.emulation import Component, EmulatedStack, Identity
+from stack.gates.settling import GRACE_S, SETTLE_S, Settling
 from stack.gates.virtual import Booking, Gate
 from stack.infra.operations import Operation
 from stack.service.trace import current_trace
@@ -48,6 +49,7 @@ class Emulated:
         self._members = stack.mongo_members
         machine = stack.emulation.machines.get("api")
         self._own = Gate(machine.slots) if machine else None
+        self._settling = Settling()
         self._node = NodeClient(stack.node_port)
         self._visits = Counter(
             "headroom_held_visits_total", "Visits held.", ["machine"], registry=registry
@@ -78,20 +80,34 @@ class Emulated:
         )
 
     async def book(
-        self, component: Component, demand_s: float, *, secondary: bool
+        self, component: Component, asked_s: float, demand_s: float, *, secondary: bool
     ) -> tuple[str, Booking]:
-        """Book a visit now: at which machine, and when."""
-        asked_s = monotonic()
+        """Book a visit that arrived at `asked_s`: at which machine, and when it is served."""
+        is_settled = self.emulation.machines[component].is_settled
         if component == "api":
-            assert self._own is not None
-            machine, booking = self._replica, self._own.book(asked_s, demand_s)
+            machine, booking = self._replica, await self._booked_here(asked_s, demand_s)
         else:
             members = await self._asked(component, secondary=secondary)
-            machine, booking = await self._node.book(members, asked_s, demand_s)
+            machine, booking = await self._node.book(
+                members, asked_s, demand_s, is_settled=is_settled
+            )
         self._visits.labels(machine).inc()
         self._held.labels(machine).inc(demand_s)
         self._waited.labels(machine).inc(booking.start_s - asked_s)
         return machine, booking
+
+    async def _booked_here(self, asked_s: float, demand_s: float) -> Booking:
+        own = self._own
+        assert own is not None
+        booked: asyncio.Future[Booking] = asyncio.get_running_loop().create_future()
+
+        def book() -> None:
+            booking = own.book(asked_s, demand_s)
+            if not booked.done():  # its request may have been cancelled
+                booked.set_result(booking)
+
+        self._settling.put(asked_s + SETTLE_S, book)
+        return await booked
 
     def overran(self, machine: str, by_s: float) -> None:
         """Count a hold that was shorter than the real call inside it."""
@@ -128,13 +144,28 @@ class Emulated:
 class Visits:
     """One request's visits so far, counted by component as the routes number them."""
 
-    __slots__ = ("_counts", "emulated", "identity", "operation")
+    __slots__ = ("_counts", "_left_s", "emulated", "identity", "operation")
 
     def __init__(self, emulated: Emulated, operation: Operation, identity: Identity) -> None:
         self.emulated = emulated
         self.operation = operation
         self.identity = identity
         self._counts: dict[str, int] = {}
+        self._left_s: float | None = None
+
+    def arrival_s(self) -> float:
+        """When the request arrives at its next machine by its own clock: as it left the last one.
+
+        Unless that is longer ago than a wake-up may be late; or it waited for another's read.
+        """
+        now_s = monotonic()
+        if self._left_s is None or current_trace().coalesced:
+            return now_s
+        return max(self._left_s, now_s - GRACE_S)
+
+    def leaves(self, at_s: float) -> None:
+        """Note when the request leaves a machine by its own clock."""
+        self._left_s = at_s
 
     def next_demand_s(self, component: Component) -> float | None:
         """The demand of the next visit to a component; None when the route has no further one."""
@@ -171,8 +202,9 @@ class Held:
             return
         emulated = self._visits.emulated
         self._machine, self._booking = await emulated.book(
-            self._component, demand_s, secondary=self._secondary
+            self._component, self._visits.arrival_s(), demand_s, secondary=self._secondary
         )
+        self._visits.leaves(self._booking.done_s)
         if self._component == "mongo" and self._secondary:
             self._token = _member.set(self._machine)
         lead_s = emulated.emulation.machines[self._component].lead_s

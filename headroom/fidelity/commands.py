@@ -1,0 +1,78 @@
+"""`headroom fidelity …`: run the cells, show what they found, write the page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headroom.artefacts import now, replacing
+from headroom.console import output, say, show
+from headroom.fidelity import page as pages
+from headroom.fidelity.campaign import Campaign
+from headroom.fidelity.compared import TOLERANCES
+from headroom.fidelity.topologies import DESIGNS, SCALE, topology
+
+RUNS = Path("runs/fidelity")
+PAGE = Path("docs/fidelity.md")
+fidelity_app = typer.Typer(
+    help="Blind predictions of emulated stacks, request by request.", no_args_is_help=True
+)
+Folder = Annotated[Path, typer.Option(help="where the occasions are kept")]
+Occasion = Annotated[
+    str | None, typer.Option(help="go on with this one, or begin it; default: today's date")
+]
+Topologies = Annotated[
+    list[str] | None, typer.Option("--topology", help="only this one; may be given again")
+]
+
+
+@fidelity_app.command("run")
+def run(
+    occasion: Occasion = None,
+    only: Topologies = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="at most so many, now")] = None,
+    scale: Annotated[float, typer.Option(min=1, help="real seconds per modelled second")] = SCALE,
+    folder: Folder = RUNS,
+) -> None:
+    """Predict, offer and compare what is missing of an occasion (an hour for all of it)."""
+    campaign = _campaign(folder, occasion or f"{now():%Y-%m-%d}", only, scale)
+    done = campaign.run(say, most_cells=cells)
+    left = sum(len(campaign.missing(each)) for each in campaign.topologies)
+    say(f"{done} cells done, {left} left; {campaign.folder / campaign.occasion}")
+    _show(campaign)
+
+
+@fidelity_app.command("page")
+def page(folder: Folder = RUNS, to: Annotated[Path, typer.Option(help="file")] = PAGE) -> None:
+    """Write docs/fidelity.md from all occasions."""
+    occasions = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    campaigns = [_campaign(folder, occasion, None, SCALE) for occasion in occasions]
+    text = pages.page(campaigns)
+    with replacing(to) as path:
+        path.write_text(text, encoding="utf-8")
+    output.print(str(to), markup=False, soft_wrap=True)
+
+
+def _campaign(folder: Path, occasion: str, only: list[str] | None, scale: float) -> Campaign:
+    for name in only or ():
+        if name not in DESIGNS:
+            raise typer.BadParameter(f"{name!r} is not allowed; allowed: {', '.join(DESIGNS)}")
+    chosen = tuple(topology(name, scale) for name in only or DESIGNS)
+    return Campaign(folder, occasion, chosen)
+
+
+def _show(campaign: Campaign) -> None:
+    """Of each promise, in how many valid cells it was kept."""
+    valid = [cell for cell in campaign.results() if cell.valid]
+    rows = []
+    for kind, limit in TOLERANCES.items():
+        found = [pages.of_kind(cell, kind) for cell in valid]
+        found = [metrics for metrics in found if metrics]
+        kept = sum(all(metric.inside for metric in metrics) for metrics in found)
+        worst = max((abs(m.error) for metrics in found for m in metrics), default=0.0)
+        rows.append((pages.NAMES[kind], f"{limit:.1%}", f"{kept} of {len(found)}", f"{worst:.2%}"))
+    show(
+        "emulation (dilated): prediction beside measurement, valid cells",
+        ("figure", "promised", "kept", "worst"),
+        rows,
+    )

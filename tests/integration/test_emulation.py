@@ -1,0 +1,79 @@
+"""A small stack in dilated time: the model follows it request by request."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headroom.dilation import emulation_of
+from headroom.fidelity.cells import Cell
+from headroom.fidelity.compared import compared
+from headroom.fidelity.constants import fit
+from headroom.fidelity.measured import offered
+from headroom.fidelity.predicted import load_for, model_of, predicted, simulated
+from headroom.fidelity.topologies import Topology, topology
+from headroom.live import running_stack
+from stack.local import StackInfo
+
+CORRELATION = 0.97  # of single requests; 0.99 and more on a machine that is left alone
+
+
+@pytest.fixture(scope="module")
+def small() -> Topology:
+    """Two API servers, Redis and one mongod; holds so long that a noisy machine matters little."""
+    base = topology("two-replicas", scale=40)
+    shape = base.scenario.topology
+    database = shape.database.model_copy(update={"members": 1})
+    scenario = base.scenario.model_copy(
+        update={"topology": shape.model_copy(update={"database": database})}
+    )
+    return replace(base, scenario=scenario)
+
+
+@pytest.fixture(scope="module")
+def emulated(small: Topology) -> Iterator[StackInfo]:
+    """The stack, with its emulated machines."""
+    emulation = emulation_of(model_of(small), small.scenario.time.scale)
+    with running_stack(
+        small.scenario, lambda _: None, name="emulated", emulation=emulation
+    ) as info:
+        yield info
+
+
+def test_the_model_foretells_each_request_of_an_emulated_stack_or_the_run_is_invalid(
+    small: Topology, emulated: StackInfo, tmp_path: Path
+) -> None:
+    cell = Cell("at-60", 0.6, 1.0, seed=7, warmup_s=2.0, duration_s=22.0)
+    cell = replace(cell, load_per_s=load_for(small, cell, 0.6))
+    bare = simulated(small, cell, model_of(small))
+    found = offered(small, cell, bare.trace, emulated, tmp_path)
+    constants = fit(small, bare, found)  # here of the run itself: they move the mean alone
+    prediction = predicted(small, cell, constants)
+    result = compared(
+        small,
+        cell,
+        simulated(small, cell, model_of(small, constants)),
+        found,
+        prediction=prediction,
+        prediction_sha256="0" * 64,
+        machine_sha256="0" * 64,
+    )
+    assert set(found.counted.visits) == {"api-1", "api-2", "redis", "mongo-1"}
+    assert found.result.validity.wrong_status == 0
+    assert np.isfinite(found.requests.latency_s).all()
+    # The holds are real whatever the machine does: no request is faster than its machines.
+    assert found.requests.latency_s.min() > 0.9 * bare.run.sojourn_s.min()
+    if result.valid:
+        assert result.correlation is not None
+        assert result.correlation > CORRELATION
+        assert result.same_outcome_fraction > 0.95
+    else:
+        assert result.conditions.reasons
+
+
+def test_an_emulated_stack_says_that_it_is_one(emulated: StackInfo) -> None:
+    log = emulated.part("api-1").log.read_text()
+    assert "emulation (dilated ×40)" in log
+    assert {part.name for part in emulated.parts} >= {"gates", "api-1", "api-2", "redis"}
