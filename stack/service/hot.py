@@ -15,6 +15,7 @@ from bson import ObjectId
 from starlette.types import Scope
 
 from stack.service.errors import EXPECTED, answer_to
+from stack.service.products.deprecation import tell_successor
 from stack.service.products.service import ProductService
 from stack.service.search.service import SearchService
 
@@ -50,6 +51,7 @@ class HotReads:
         size = str(page_size)
 
         def listing(values: Values) -> Awaitable[bytes]:
+            tell_successor("/api/v1/products")
             page, limit = int(values.get("page", "1")), int(values.get("limit", size))
             return products.page(values.get("category"), page, limit)
 

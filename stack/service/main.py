@@ -32,6 +32,7 @@ from stack.service.held import Emulated, Gated
 from stack.service.hot import HotReads
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
+from stack.service.openapi import describe
 from stack.service.products.cursor import CursorCodec
 from stack.service.products.endpoints import product_routes
 from stack.service.products.service import ProductService
@@ -128,6 +129,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sample_routes(products),
     ):
         app.include_router(routes)
+    describe(app)
     return app
 
 

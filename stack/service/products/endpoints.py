@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from stack.service.auth.tokens import Bearer, Principal
+from stack.service.products.deprecation import tell_successor
 from stack.service.products.schemas import (
     Product,
     ProductChange,
@@ -25,13 +26,14 @@ def product_routes(products: ProductService, bearer: Bearer, page_size: int) -> 
     """The routes that serve `products`; the schemas document the bodies, which are ready bytes."""
     router = APIRouter(tags=["products"])
 
-    @router.get("/api/v1/products", responses={200: {"model": ProductPage}})
+    @router.get("/api/v1/products", responses={200: {"model": ProductPage}}, deprecated=True)
     async def list_products(
         category: Category = None,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         limit: Limit = None,
     ) -> Response:
         """One page of products, newest first; deep pages are slow, use v2 for them."""
+        tell_successor("/api/v1/products")
         return json_reply(await products.page(category, page, limit or page_size))
 
     @router.get("/api/v2/products", responses={200: {"model": ProductCursorPage}})
