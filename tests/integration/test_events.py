@@ -1,6 +1,7 @@
 """Shoppers' events on the live stack: from a browser's batch to ClickHouse and back as figures."""
 
 import asyncio
+import itertools
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from stack.service.metrics import Metrics
 
 EVENTS = "/api/v1/events"
 ANALYTICS = "/api/v1/admin/analytics"
+HOURS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def admin(live_stack):
 @pytest.fixture
 def hour():
     """An hour that no other test's events lie in."""
-    start = datetime.now(UTC) - timedelta(days=2, seconds=int.from_bytes(uuid.uuid4().bytes[:2]))
+    start = datetime.now(UTC) - timedelta(days=2) + timedelta(hours=2 * next(HOURS))
     return start.replace(microsecond=0), start.replace(microsecond=0) + timedelta(hours=1)
 
 
