@@ -16,7 +16,7 @@ from record import record
 
 from headroom.plan import example_demands
 from sim.cost import price_book
-from sim.plan import Futures, question_of, screened
+from sim.plan import InputFutures, question_of, screened
 from sim.scenario_file import load_scenario
 
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "million-users.yaml"
@@ -40,7 +40,9 @@ def asked():
 def single(planner, index):
     futures = planner.futures
     values = {name: each[index : index + 1] for name, each in futures.values.items()}
-    return planner.with_futures(Futures(futures.inputs, values, 1), planner.reliability.at(index))
+    return planner.with_futures(
+        InputFutures(futures.inputs, values, 1), planner.reliability.at(index)
+    )
 
 
 def main():

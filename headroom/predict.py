@@ -94,9 +94,7 @@ def steady_hit_ratios(scenario: Scenario) -> dict[str, Estimate]:
 
     The users who ask are those of a day, not only the seeded ones: each has a favourites key.
     """
-    workload = scenario.workload
-    catalogue = workload.catalogue.model_copy(update={"users": workload.active_users_per_day})
-    workload = workload.model_copy(update={"catalogue": catalogue})
+    workload = scenario.workload.asked_by_all_of_a_day()
     load_per_s = workload.mean_load_per_s
     ratios = family_hit_ratios(workload, scenario.topology.cache, load_per_s)
     if not ratios:

@@ -20,6 +20,7 @@ from sim.scenario_base import (
     Part,
     Positive,
     PositiveInterval,
+    number_at,
 )
 from sim.scenario_money import BillComponent, Prices, Reliability, StatedLine
 from sim.scenario_plan import Planning, PlanSpace, Purchase
@@ -74,6 +75,7 @@ __all__ = [
     "StatedLine",
     "Topology",
     "Workload",
+    "number_at",
 ]
 
 
@@ -191,6 +193,11 @@ class Workload(Part):
     def active_users_per_day(self) -> int:
         """Users who come on a mean day, at least one."""
         return max(1, round(self.registered_users * self.daily_active_fraction))
+
+    def asked_by_all_of_a_day(self) -> "Workload":
+        """The workload with a key for each user of a day, not only for those who are seeded."""
+        catalogue = self.catalogue.model_copy(update={"users": self.active_users_per_day})
+        return self.model_copy(update={"catalogue": catalogue})
 
     @property
     def mean_load_per_s(self) -> float:
@@ -377,22 +384,3 @@ class Scenario(Part):
         for path in self.uncertainty:
             number_at(self, path)
         return self
-
-
-def number_at(scenario: Scenario, path: str) -> float:
-    """The number at a dotted path, such as workload.requests_per_session.
-
-    Raises: FieldError when there is none.
-    """
-    value: object = scenario
-    for name in path.split("."):
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, Part) and name in type(value).model_fields:
-            value = getattr(value, name)
-        else:
-            value = None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        allowed = "the path of a number in the scenario, such as workload.requests_per_session"
-        raise FieldError(("uncertainty", path), path, allowed)
-    return value

@@ -49,3 +49,22 @@ class FractionInterval(Interval):
 
     low: Annotated[float, Field(gt=0, le=1)]
     high: Annotated[float, Field(gt=0, le=1)]
+
+
+def number_at(part: Part, path: str) -> float:
+    """The number at a dotted path, such as workload.requests_per_session.
+
+    Raises: FieldError when there is none.
+    """
+    value: object = part
+    for name in path.split("."):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, Part) and name in type(value).model_fields:
+            value = getattr(value, name)
+        else:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        allowed = "the path of a number in the scenario, such as workload.requests_per_session"
+        raise FieldError(("uncertainty", path), path, allowed)
+    return value

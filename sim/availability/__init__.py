@@ -1,7 +1,7 @@
 """What redundancy buys: unavailability in closed form and by simulation, promises, weak points."""
 
 from sim.availability.closed_form import availability_of
-from sim.availability.futures import Futures, drawn_futures, middle_future
+from sim.availability.futures import ReliabilityFutures, drawn_futures, middle_future
 from sim.availability.month import Months, simulated_months
 from sim.availability.outcome import (
     MINUTES_PER_MONTH,
@@ -18,8 +18,8 @@ from sim.availability.tiers import Tier, tiers_of
 __all__ = [
     "MINUTES_PER_MONTH",
     "Availability",
-    "Futures",
     "Months",
+    "ReliabilityFutures",
     "Sla",
     "Tier",
     "TierOutcome",

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from sim.availability.futures import Futures, middle_future
+from sim.availability.futures import ReliabilityFutures, middle_future
 from sim.availability.replica_set import no_primary
 from sim.availability.structure import Array, alternating, k_of_n, series
 from sim.availability.tiers import Tier, tiers_of
@@ -18,7 +18,7 @@ from sim.scenario import Scenario
 
 
 def availability_of(
-    scenario: Scenario, *, api_needed: int = 1, futures: Futures | None = None
+    scenario: Scenario, *, api_needed: int = 1, futures: ReliabilityFutures | None = None
 ) -> Array:
     """Share of time in which every operation is served, in the long run.
 
@@ -53,7 +53,7 @@ def availability_of(
     return np.asarray(1.0 - together(ending, scenario.reliability.zones, figures))
 
 
-def together(tiers: Iterable[Tier], zones: int, futures: Futures) -> Array:
+def together(tiers: Iterable[Tier], zones: int, futures: ReliabilityFutures) -> Array:
     """Unavailability of tiers that are all needed; those in zones go down with them, jointly."""
     every = list(tiers)
     zoned = [tier for tier in every if tier.zoned]
@@ -79,7 +79,7 @@ def left(members: int, zones_up: tuple[bool, ...]) -> int:
     return sum(zones_up[index % len(zones_up)] for index in range(members))
 
 
-def members_away(tier: Tier, members: int, futures: Futures) -> Array:
+def members_away(tier: Tier, members: int, futures: ReliabilityFutures) -> Array:
     """Unavailability by the members' own failures when `members` of them are in running zones."""
     beta = futures.common_cause_fraction if tier.members > 1 else np.zeros(())
     own_failures = futures.server_failures_per_h * (1.0 - beta)
@@ -92,12 +92,12 @@ def members_away(tier: Tier, members: int, futures: Futures) -> Array:
     return k_of_n(tier.needed, members, alternating(own_failures, futures.server_away_h))
 
 
-def election_s(tier: Tier, futures: Futures) -> Array:
+def election_s(tier: Tier, futures: ReliabilityFutures) -> Array:
     """Mean time from a lost primary to the next one, s."""
     return np.asarray(tier.election_timeout_s + futures.election_beyond_timeout_s)
 
 
-def _unzoned(tier: Tier, zones: int, futures: Futures) -> list[Array]:
+def _unzoned(tier: Tier, zones: int, futures: ReliabilityFutures) -> list[Array]:
     """What takes a tier down whatever its zones do."""
     found = []
     if tier.promise is not None:
@@ -114,7 +114,7 @@ def _unzoned(tier: Tier, zones: int, futures: Futures) -> list[Array]:
     return found
 
 
-def planned_away(tier: Tier, futures: Futures) -> Array:
+def planned_away(tier: Tier, futures: ReliabilityFutures) -> Array:
     """Share of time lost to planned work.
 
     None where a spare stands in; an election without its timeout where the primary steps down; all

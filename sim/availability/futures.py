@@ -25,7 +25,7 @@ _NORMAL_95 = 1.6448536269514722  # 95 % quantile of the standard normal distribu
 
 
 @dataclass(frozen=True)
-class Futures:
+class ReliabilityFutures:
     """One value of each figure for each future; arrays of one shape, () for a single future."""
 
     server_failures_per_h: Array
@@ -39,14 +39,14 @@ class Futures:
     planned_per_month: Array
     planned_s: Array
 
-    def at(self, index: int) -> "Futures":
+    def at(self, index: int) -> "ReliabilityFutures":
         """One of the futures alone."""
         own = {name: value[index] for name, value in vars(self).items() if name != _RATIOS}
         ratios = {key: value[index] for key, value in self.provider_to_sla_ratio.items()}
-        return Futures(**own, provider_to_sla_ratio=ratios)
+        return ReliabilityFutures(**own, provider_to_sla_ratio=ratios)
 
 
-def middle_future(reliability: Reliability) -> Futures:
+def middle_future(reliability: Reliability) -> ReliabilityFutures:
     """Each figure at the middle of its range: the geometric mean of its ends, its median.
 
     >>> from sim.scenario import PositiveInterval
@@ -57,7 +57,9 @@ def middle_future(reliability: Reliability) -> Futures:
     return _drawn(reliability, lambda: np.zeros(()))
 
 
-def drawn_futures(reliability: Reliability, futures: int, rng: np.random.Generator) -> Futures:
+def drawn_futures(
+    reliability: Reliability, futures: int, rng: np.random.Generator
+) -> ReliabilityFutures:
     """Independent draws of every figure, log-normal with a range's ends as 5 and 95 % quantiles.
 
     Give the same futures to all designs that are compared: then they differ by design alone.
@@ -73,14 +75,14 @@ def drawn_futures(reliability: Reliability, futures: int, rng: np.random.Generat
     return _drawn(reliability, lambda: rng.standard_normal(wanted))
 
 
-def _drawn(reliability: Reliability, normal: Callable[[], Array]) -> Futures:
+def _drawn(reliability: Reliability, normal: Callable[[], Array]) -> ReliabilityFutures:
     def of(range_: Interval) -> Array:
         require(range_.low > 0, "reliability", range_.low, "ranges above 0")
         middle = 0.5 * (math.log(range_.low) + math.log(range_.high))
         spread = 0.5 * (math.log(range_.high) - math.log(range_.low)) / _NORMAL_95
         return np.asarray(np.exp(middle + spread * normal()))
 
-    return Futures(
+    return ReliabilityFutures(
         server_failures_per_h=1.0 / of(reliability.server_between_failures_h),
         server_away_h=of(reliability.server_away_h),
         common_cause_fraction=np.minimum(of(reliability.common_cause_fraction), 1.0),

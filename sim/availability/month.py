@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.availability.closed_form import election_s
-from sim.availability.futures import Futures, drawn_futures
+from sim.availability.futures import ReliabilityFutures, drawn_futures
 from sim.availability.structure import Array
 from sim.availability.tiers import Tier, tiers_of
 from sim.cost.pricebook import HOURS_PER_MONTH
@@ -36,7 +36,7 @@ class Months:
         by_tier_min: minutes of each month in which a tier is away, by its name; tiers overlap.
     """
 
-    futures: Futures
+    futures: ReliabilityFutures
     down_min: Array
     degraded_min: Array
     by_tier_min: dict[str, Array]
@@ -113,7 +113,7 @@ def _outages(
 
 
 def _tier_outages(
-    rng: np.random.Generator, tier: Tier, zones: Sequence[list[Outage]], figures: Futures
+    rng: np.random.Generator, tier: Tier, zones: Sequence[list[Outage]], figures: ReliabilityFutures
 ) -> list[Outage]:
     """When a tier is away, whatever the cause; outages may overlap."""
     found: list[Outage] = []

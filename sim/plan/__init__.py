@@ -13,7 +13,7 @@
 from sim.plan.choice import Choice, Judgement, Miss, Spread, choose
 from sim.plan.demand import TIER_NAMES, TIERS, MeasuredDemands, Work, work_of
 from sim.plan.effects import Shift, Steady, steady
-from sim.plan.futures import Futures, Input, drawn_futures, futures_at
+from sim.plan.futures import Input, InputFutures, drawn_futures, futures_at
 from sim.plan.inputs import inputs_of, label
 from sim.plan.inverse import Breaking, UsersThatFit, users_that_fit, what_breaks
 from sim.plan.planning import Plan, Question, plan, question_of, screened_on_cluster
@@ -33,8 +33,8 @@ __all__ = [
     "Checked",
     "Choice",
     "Effect",
-    "Futures",
     "Input",
+    "InputFutures",
     "Judgement",
     "MeasuredDemands",
     "Miss",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.plan.futures import Futures
+from sim.plan.futures import InputFutures
 from sim.plan.screen import Planner
 from sim.plan.space import Candidate
 
@@ -129,7 +129,7 @@ def with_prices(planner: Planner, factor: float) -> Planner:
 
 def _with_value(planner: Planner, name: str, value: Floats) -> Planner:
     futures = planner.futures
-    moved = Futures(futures.inputs, {**futures.values, name: value}, futures.count)
+    moved = InputFutures(futures.inputs, {**futures.values, name: value}, futures.count)
     return planner.with_futures(moved, planner.reliability)
 
 

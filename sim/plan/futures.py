@@ -71,7 +71,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Futures:
+class InputFutures:
     """Values of every input in each of a number of futures.
 
     Args:
@@ -90,7 +90,7 @@ class Futures:
         return np.full(self.count, otherwise) if found is None else found
 
 
-def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> Futures:
+def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> InputFutures:
     """Futures drawn by stratified sampling: each input takes every `count`-th of its range once.
 
     Args:
@@ -110,13 +110,13 @@ def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> Futures:
         place = (rng.permutation(count) + rng.random(count)) / count
         deviates = np.array([normal.inv_cdf(min(max(u, 1e-12), 1 - 1e-12)) for u in place])
         values[name] = each.at(deviates)
-    return Futures(known, values, count)
+    return InputFutures(known, values, count)
 
 
-def futures_at(inputs: Iterable[Input], deviates: Mapping[str, Floats], count: int) -> Futures:
+def futures_at(inputs: Iterable[Input], deviates: Mapping[str, Floats], count: int) -> InputFutures:
     """Chosen futures: inputs not in `deviates` stay at their centre."""
     known = {each.name: each for each in inputs}
     zero = np.zeros(count)
-    return Futures(
+    return InputFutures(
         known, {name: each.at(deviates.get(name, zero)) for name, each in known.items()}, count
     )

@@ -60,21 +60,6 @@ class HitTable:
         return np.asarray(np.einsum("f,f...->...", self.asked / self.asked.sum(), fractions))
 
 
-def people_of(scenario: Scenario) -> int:
-    """Users who ask in a day: each has favourites of their own."""
-    workload = scenario.workload
-    return max(1, round(workload.registered_users * workload.daily_active_fraction))
-
-
-def with_people(scenario: Scenario) -> Scenario:
-    """The scenario asked by all users of a day, not only those that a laptop's catalogue holds."""
-    workload = scenario.workload
-    catalogue = workload.catalogue.model_copy(update={"users": people_of(scenario)})
-    return scenario.model_copy(
-        update={"workload": workload.model_copy(update={"catalogue": catalogue})}
-    )
-
-
 def hit_table(
     scenario: Scenario, memory_gib: float, lowest_per_s: float, highest_per_s: float
 ) -> HitTable:
@@ -88,10 +73,11 @@ def hit_table(
         lowest_per_s, highest_per_s: loads that the table must cover, > 0.
     """
     grid = np.geomspace(lowest_per_s / 1.01, highest_per_s * 1.01, GRID)
-    cache, people = scenario.topology.cache, people_of(scenario)
+    cache = scenario.topology.cache
+    workload = scenario.workload.asked_by_all_of_a_day()
+    people = workload.active_users_per_day
     if cache is None:
         return HitTable((), grid, np.empty((0, GRID)), np.empty(0), people)
-    workload = with_people(scenario).workload
     asked = {
         family: sum(workload.mix.get(o, 0.0) for o, of in FAMILY_OF.items() if of is family)
         for family in cache.families

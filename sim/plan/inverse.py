@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.errors import require
 from sim.plan.demand import TIER_NAMES, TIERS
-from sim.plan.futures import Futures, futures_at
+from sim.plan.futures import InputFutures, futures_at
 from sim.plan.screen import Planner
 from sim.plan.space import Candidate
 
@@ -121,7 +121,9 @@ def _grown(planner: Planner, factor: float, values: Floats | None = None) -> Pla
     futures, scenario = planner.futures, planner.scenario
     own = futures.value("plan.growth_factor", scenario.plan.growth_factor)
     grown = own * (factor if values is None else values)
-    moved = Futures(futures.inputs, {**futures.values, "plan.growth_factor": grown}, futures.count)
+    moved = InputFutures(
+        futures.inputs, {**futures.values, "plan.growth_factor": grown}, futures.count
+    )
     return planner.with_futures(moved)
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.availability import Futures as ReliabilityFutures
-from sim.availability import availability_of
+from sim.availability import ReliabilityFutures, availability_of
 from sim.cost import PriceBook
 from sim.errors import require
 from sim.plan.costs import CostTable
 from sim.plan.demand import TIERS, MeasuredDemands, Work, work_of
-from sim.plan.futures import Futures
+from sim.plan.futures import InputFutures
 from sim.plan.hits import USABLE_FRACTION, HitTable, hit_table
 from sim.plan.inputs import speed_of
 from sim.plan.losses import losses
@@ -96,7 +95,7 @@ class Planner:
         self,
         scenario: Scenario,
         measured: MeasuredDemands,
-        futures: Futures,
+        futures: InputFutures,
         book: PriceBook,
         reliability: ReliabilityFutures | None = None,
     ) -> None:
@@ -120,7 +119,7 @@ class Planner:
         self._stretches: dict[tuple[str, str], Floats] = {}
 
     def with_futures(
-        self, futures: Futures, reliability: ReliabilityFutures | None = None
+        self, futures: InputFutures, reliability: ReliabilityFutures | None = None
     ) -> "Planner":
         """The same question over other futures, with the hit ratios tabulated once."""
         found = Planner(self.scenario, self.measured, futures, self.book, reliability)
@@ -260,7 +259,7 @@ class Planner:
         return users / np.maximum(think_s, 1e-3)
 
 
-def _loads(scenario: Scenario, futures: Futures) -> tuple[Floats, Floats, Floats, Floats]:
+def _loads(scenario: Scenario, futures: InputFutures) -> tuple[Floats, Floats, Floats, Floats]:
     """Mean and peak load, 1/s; people a day; and growth of requests as a factor, by future."""
     workload = scenario.workload
     own = {

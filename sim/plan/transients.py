@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sim.kernel import simulate
 from sim.model import CacheRestart, Crash, Disruption, Drain, StackModel
 from sim.plan.demand import TIERS
-from sim.plan.hits import with_people
 from sim.plan.inputs import speed_of
 from sim.plan.screen import Planner
 from sim.plan.space import NO_CACHE, Candidate
@@ -106,7 +105,9 @@ def trace_of(
     )
     first = poisson_arrivals_s(load_per_s, begin_s, warm)
     then = begin_s + poisson_arrivals_s(load_per_s * factor, window_s, window)
-    return requests_at(np.concatenate([first, then]), with_people(design).workload, asked)
+    return requests_at(
+        np.concatenate([first, then]), design.workload.asked_by_all_of_a_day(), asked
+    )
 
 
 def _model(planner: Planner, candidate: Candidate, stretch: Floats) -> StackModel:

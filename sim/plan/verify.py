@@ -13,7 +13,6 @@ from sim.calibrate import demands
 from sim.kernel import simulate
 from sim.model import CacheRestart, Disruption, StackModel, stack_model
 from sim.plan.demand import MeasuredDemands
-from sim.plan.hits import with_people
 from sim.plan.inputs import speed_of
 from sim.plan.response import WIDE
 from sim.plan.screen import Planner
@@ -65,7 +64,8 @@ def model_of(
         slots: of one instance by component.
         factors: on the demands by component; missing means 1.
     """
-    design = with_people(candidate.applied_to(scenario))
+    design = candidate.applied_to(scenario)
+    design = design.model_copy(update={"workload": design.workload.asked_by_all_of_a_day()})
     types = {
         "api": candidate.api_type,
         "api_threads": candidate.api_type,
@@ -113,7 +113,10 @@ def trace_at(scenario: Scenario, load_per_s: float, seed: int, number: int) -> T
     stream = np.random.SeedSequence(seed, spawn_key=(17, number))
     duration_s = warmup_s(scenario, load_per_s) + JUDGED_REQUESTS / load_per_s
     return open_trace(
-        with_people(scenario).workload, load_per_s, duration_s, np.random.default_rng(stream)
+        scenario.workload.asked_by_all_of_a_day(),
+        load_per_s,
+        duration_s,
+        np.random.default_rng(stream),
     )
 
 

@@ -26,7 +26,7 @@ from sim.plan import (
 )
 from sim.plan.choice import choose, frontier, regrets
 from sim.plan.costs import grown
-from sim.plan.futures import Futures
+from sim.plan.futures import InputFutures
 from sim.plan.losses import after_loss, after_zone
 from sim.plan.planning import joined, screened_case
 from sim.plan.verify import checked
@@ -68,7 +68,7 @@ def one_future(planner: Planner, index: int) -> Planner:
     values = {name: each[index : index + 1] for name, each in futures.values.items()}
     assert planner.reliability is not None
     alone = planner.reliability.at(index)
-    return planner.with_futures(Futures(futures.inputs, values, 1), alone)
+    return planner.with_futures(InputFutures(futures.inputs, values, 1), alone)
 
 
 def costs_by_the_bill(planner: Planner, candidate: Candidate) -> list[float]:
