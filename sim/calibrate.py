@@ -119,6 +119,7 @@ def demands(
         index_lag_s: from a product's update until searches are cleared.
     Returns: the demands; times divided by the speeds.
     Raises: InvalidScenario outside those domains.
+    Source: what `RequestClass.visits` says of each class.
 
     >>> one = RequestClass("detail", "none", {"nginx": 1e-4, "api": 1e-3}, np.full(5, 2e-3))
     >>> d = demands([one], host_cores=2)

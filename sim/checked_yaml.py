@@ -45,6 +45,12 @@ def load_checked(model: type[M], path: Path) -> M:
     Returns: the model's instance.
     Raises: InvalidScenario naming, for each fault, the path in the file, its line, the value found
         and what is allowed; also when the file cannot be read or is no YAML mapping.
+    Source: the model's own types; pydantic checks them.
+
+    >>> from sim.scenario_base import PositiveInterval
+    >>> load_checked(PositiveInterval, Path("no-such.yaml"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidScenario: no-such.yaml: file: 'no-such.yaml' is not allowed; ...
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -56,7 +62,20 @@ def load_checked(model: type[M], path: Path) -> M:
 
 
 def parse_checked(model: type[M], text: str, source: str) -> M:
-    """Validate YAML text; raises InvalidScenario as `load_checked` does."""
+    """Validate YAML text.
+
+    Args:
+        model: what the text describes.
+        text: YAML, without aliases.
+        source: its name in errors.
+    Returns: the model's instance.
+    Raises: InvalidScenario as `load_checked` does.
+    Source: the model's own types; pydantic checks them.
+
+    >>> from sim.scenario_base import PositiveInterval
+    >>> parse_checked(PositiveInterval, "{low: 1, high: 2}", source="here").low
+    1.0
+    """
     try:
         root = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, made stricter
@@ -82,7 +101,21 @@ def checked(
     source: str,
     lines: dict[tuple[str, ...], int] | None = None,
 ) -> M:
-    """Validate plain data (as YAML or JSON gives it); raises InvalidScenario."""
+    """Validate plain data (as YAML or JSON gives it); raises InvalidScenario.
+
+    Args:
+        model: what the data describe.
+        data: a mapping.
+        source: its name in errors.
+        lines: line of each path, where it comes from a file.
+    Returns: the model's instance.
+    Raises: InvalidScenario naming, for each fault, its path, the value found and what is allowed.
+    Source: the model's own types; pydantic checks them.
+
+    >>> from sim.scenario_base import PositiveInterval
+    >>> checked(PositiveInterval, {"low": 1.0, "high": 2.0}, source="here").high
+    2.0
+    """
     try:
         # Through JSON, because there strict mode takes lists for tuples and text for enums only.
         return model.model_validate_json(json.dumps(data, default=str))

@@ -259,7 +259,18 @@ def uniform(seed: int, component: str, request: int, visit: int = 0, attempt: in
 def uniform_each(
     seed: int, component: str, requests: NDArray[np.int64], visit: int = 0, attempt: int = 0
 ) -> Floats:
-    """`uniform` for an array of request numbers, same bits."""
+    """`uniform` for an array of request numbers, same bits.
+
+    Args:
+        seed, component, visit, attempt: as for `uniform`.
+        requests: numbers of requests, >= 0.
+    Returns: numbers in (0, 1), as many as requests.
+    Source: [steele2014], as for `uniform`.
+
+    >>> each = uniform_each(1, "api", np.arange(3))
+    >>> each.tolist() == [uniform(1, "api", number) for number in range(3)]
+    True
+    """
     start = np.uint64(stream(stream_base(seed, component), visit, attempt))
     word = start + (requests.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(MIX_1)
@@ -272,7 +283,21 @@ def uniform_each(
 def demand_s(
     demand: Demand, seed: int, component: str, request: int, *, visit: int = 0, attempt: int = 0
 ) -> float:
-    """The demand of one visit, s; arguments as for `uniform`."""
+    """The demand of one visit: the demand's quantile at the visit's own uniform number.
+
+    Args:
+        demand: its distribution.
+        seed: of the run, 0 … 2^64 - 1.
+        component: where the visit is.
+        request: number of the request, >= 0.
+        visit: number of the visit of its route.
+        attempt: 0, or the number of the retry.
+    Returns: s, > 0.
+    Source: inversion [law2015, §8.2.1] of `uniform`.
+
+    >>> demand_s(Demand(0.5, distribution="deterministic"), 1, "api", 0)
+    0.5
+    """
     return demand.at(uniform(seed, component, request, visit, attempt))
 
 

@@ -75,6 +75,20 @@ class NotConverged(SimError):
 
 
 def require(holds: bool, path: str, value: object, allowed: str) -> None:
-    """Raise InvalidScenario naming `path`, `value` and what is `allowed`, unless `holds`."""
+    """Raise InvalidScenario unless a condition on an input holds.
+
+    Args:
+        holds: whether all is well.
+        path: of the input.
+        value: what was found there.
+        allowed: what is allowed, in words.
+    Returns: nothing.
+    Raises: InvalidScenario unless `holds`.
+    Source: the project's own rule for errors: name what, where and what is allowed.
+
+    >>> require(False, "api.replicas", 0, "at least 1")
+    Traceback (most recent call last):
+    sim.errors.InvalidScenario: api.replicas: 0 is not allowed; allowed: at least 1
+    """
     if not holds:
         raise InvalidScenario(Problem(path, value, allowed))

@@ -102,6 +102,15 @@ def availability(
         api_needed: API servers that the demand takes, >= 1.
     Returns: the answer; the loss of the cache or the search engine counts as degraded, not down.
     Raises: InvalidScenario outside those domains.
+    Source: `simulated_months` for the spread, `availability_of` for the mean.
+
+    >>> from sim.cost import price_book
+    >>> from sim.example import shop
+    >>> found = availability(shop(), price_book("2026-07"), months=50)
+    >>> round(found.budget_min)  # 1 % of 730 h
+    438
+    >>> found.mean.low <= found.mean.estimate <= found.mean.high
+    True
     """
     found = simulated_months(scenario, months, np.random.SeedSequence(seed), api_needed=api_needed)
     uptime = 1.0 - found.down_min / MINUTES_PER_MONTH

@@ -30,7 +30,14 @@ class Sla:
 
 @cache
 def sla_table() -> tuple[Sla, ...]:
-    """All promises of sim/data/sla.csv, each with its source and date."""
+    """All promises of sim/data/sla.csv, each with its source and date.
+
+    Returns: one row a promise; read from the package once.
+    Source: each row names its own.
+
+    >>> all(0 < row.uptime_fraction < 1 and row.source for row in sla_table())
+    True
+    """
     text = files("sim").joinpath("data", "sla.csv").read_text(encoding="utf-8")
     return tuple(
         Sla(
@@ -49,7 +56,12 @@ def sla_table() -> tuple[Sla, ...]:
 def sla(service: str, configuration: str) -> Sla:
     """The promise for a service in a configuration, as the table spells them.
 
+    Args:
+        service: such as "CloudFront".
+        configuration: such as "multi-AZ".
+    Returns: the promise, with its source and date.
     Raises: InvalidScenario naming what there is.
+    Source: the providers' agreements; each row of sim/data/sla.csv names its own.
 
     >>> round(sla("CloudFront", "error-rate based").uptime_fraction, 6)
     0.999
@@ -67,6 +79,7 @@ def promised_together(promises: Iterable[Sla]) -> float:
     Args:
         promises: one for each service that a request needs.
     Returns: share of the month, 0..1; 1 for none.
+    Source: `series`, of promises instead of parts.
 
     >>> a, b = sla("CloudFront", "error-rate based"), sla("Atlas", "M10 and above")
     >>> round(promised_together([a, b]), 8)  # 0.999 × 0.99995

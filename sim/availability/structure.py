@@ -70,6 +70,7 @@ def series(parts: Iterable[Shares]) -> Array:
         parts: unavailability of each, 0..1.
     Returns: 1 minus the product of the availabilities, without losing small ones to rounding.
     Raises: InvalidScenario outside that domain.
+    Source: [trivedi2002, §1.10].
 
     >>> float(series([0.5, 0.5]))
     0.75
@@ -84,7 +85,11 @@ def series(parts: Iterable[Shares]) -> Array:
 def parallel(parts: Iterable[Shares]) -> Array:
     """Unavailability of parts of which any one is enough: the product.
 
+    Args:
+        parts: unavailability of each, 0..1, independent of each other.
+    Returns: share of time in which all are down, 0..1; 1 for no part.
     Raises: InvalidScenario for a part outside 0..1.
+    Source: [trivedi2002, §1.10].
 
     >>> float(parallel([0.5, 0.5]))
     0.25

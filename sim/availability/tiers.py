@@ -54,6 +54,11 @@ def tiers_of(scenario: Scenario, api_needed: int = 1) -> tuple[Tier, ...]:
         api_needed: API servers that the demand takes, >= 1; more than there are counts as all.
     Returns: the tiers; a cache or search tier is there only if the topology has one.
     Raises: InvalidScenario for api_needed below 1.
+    Source: the scenario; promises from sim/data/sla.csv.
+
+    >>> from sim.example import shop
+    >>> [(str(t.component), t.members, t.needed) for t in tiers_of(shop()) if t.members]
+    [('compute', 2, 1), ('database', 3, 2)]
     """
     require(isinstance(api_needed, int) and api_needed >= 1, "api_needed", api_needed, "1 or more")
     api = scenario.topology.api

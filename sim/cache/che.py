@@ -67,7 +67,16 @@ def lru_hit_fractions(
 
 
 def lru_hit_fraction(requests_per_s: ArrayLike, capacity: float, members: ArrayLike = 1.0) -> float:
-    """Hit ratio of a warm LRU cache over all requests. Arguments as `lru_hit_fractions`.
+    """Hit ratio of a warm LRU cache over all requests.
+
+    Args:
+        requests_per_s: Poisson rate of each key, or of one member of each class of keys, 1/s, >
+            0.
+        capacity: items that fit, > 0.
+        members: number of keys in each class.
+    Returns: hits over requests, 0..1.
+    Raises: InvalidScenario outside those domains.
+    Source: [che2002, eq. 5], weighted by requests.
 
     >>> round(lru_hit_fraction([1.0, 1.0], 1.0), 6)
     0.5

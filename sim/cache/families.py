@@ -84,6 +84,14 @@ def family_hit_ratios(
     Source: `sim.cache.ttl` per key; the interval is the long-run renewal-reward variance of hits
         [ross2014, §7.4] plus that of the shared clears, in the normal approximation; a test holds
         that it covers 90 to 99.7 % of traces.
+
+    >>> from sim.example import shop
+    >>> s = shop()
+    >>> ratio = family_hit_ratios(s.workload, s.topology.cache, 10.0)[Family.LISTING]
+    >>> ratio.lookups_per_s  # half of 10 requests/s
+    5.0
+    >>> ratio.fraction > 1 - 25 / (5.0 * 300)  # each of 25 pages misses less than once a TTL
+    True
     """
     require(
         isinstance(load_per_s, int | float | np.number)
@@ -107,6 +115,9 @@ def cached_fraction(ratios: dict[Family, HitRatio], load_per_s: float) -> float:
     Args:
         ratios: of `family_hit_ratios` at that load.
         load_per_s: requests/s of all operations together, > 0.
+    Returns: share of all requests, 0..1.
+    Raises: InvalidScenario unless the load is above 0.
+    Source: hits of all families over all requests: the definition.
 
     >>> cached_fraction({Family.SEARCH: HitRatio(0.5, 0.4, 0.6, lookups_per_s=30.0)}, 100.0)
     0.15
@@ -121,6 +132,23 @@ def key_classes(
     """The keys of one family with their request and clear rates at a total load.
 
     Listing pages beyond the 4096 most popular ones are given the mean clear rate of their kind.
+
+    Args:
+        workload: mix, popularity and catalogue.
+        family: which keys.
+        policy: of that family; says which writes clear them.
+        load_per_s: requests/s of all operations together, > 0.
+    Returns: the classes; empty arrays where the mix asks for none of these keys.
+    Source: `Zipf.classes` for the rates; the module's own rules for the clears.
+
+    >>> from sim.example import shop
+    >>> s = shop()
+    >>> policy = s.topology.cache.families[Family.LISTING]
+    >>> keys = key_classes(s.workload, Family.LISTING, policy, load_per_s=10.0)
+    >>> float(keys.members.sum())  # 4 categories and all products, 5 pages each
+    25.0
+    >>> round(float(keys.members @ keys.requests_per_s), 9)  # half of the requests list
+    5.0
     """
     catalogue, popularity = workload.catalogue, workload.popularity
     updates = load_per_s * workload.mix.get(Operation.PRODUCT_UPDATE, 0.0)

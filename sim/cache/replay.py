@@ -69,6 +69,16 @@ def replayed_hit_ratios(
         trace, catalogue, cache: as for `replay`; the cache is cold at time 0 of the trace.
         window_s: count requests that arrive in [t0, t1), s; None: all.
     Returns: counts for every cached family.
+    Raises: InvalidScenario for a window that ends before it begins.
+    Source: counts of `replay`.
+
+    >>> from sim.example import shop
+    >>> s = shop()
+    >>> zero = np.zeros(3, np.int64)
+    >>> times = np.array([0.0, 1.0, 301.0])  # the entry lives for 300 s
+    >>> trace = Trace(times, (Operation.LIST,), zero.astype(np.int16), zero, zero)
+    >>> replayed_hit_ratios(trace, s.workload.catalogue, s.topology.cache)[Family.LISTING]
+    Counts(hits=1, lookups=3)
     """
     begin, end = window_s or (-np.inf, np.inf)
     require(begin < end, "window_s", window_s, "start < end")

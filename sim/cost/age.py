@@ -32,6 +32,7 @@ def age_months(as_of: str, on: date) -> float | None:
         as_of: "2026", "2026-07" or "2026-07-20"; anything else has no known date.
         on: the day asked about.
     Returns: months, 0 where the price is from later; None for a date that is not known.
+    Source: the calendar: a month is a twelfth of 365.25 days.
 
     >>> round(age_months("2026-07", date(2027, 7, 1)))
     12
@@ -50,7 +51,24 @@ def age_months(as_of: str, on: date) -> float | None:
 
 
 def stale_prices(lines: Iterable[BillLine], on: date, most_months: float) -> tuple[StalePrice, ...]:
-    """Lines whose price is older than `most_months` on a day, or of unknown date."""
+    """Lines whose price is older than `most_months` on a day, or of unknown date.
+
+    Args:
+        lines: of a bill.
+        on: the day asked about.
+        most_months: age up to which a price counts as current, months, >= 0.
+    Returns: the lines that are older, in their order.
+    Source: `age_months`.
+
+    >>> from sim.cost import bill, price_book
+    >>> from sim.example import shop
+    >>> lines = bill(shop(), price_book("2026-07")).lines
+    >>> stale = stale_prices(lines, date(2026, 8, 1), most_months=12.0)
+    >>> [price.item for price in stale]  # Atlas does not date its price
+    ['Atlas M30, 3 nodes']
+    >>> len(stale_prices(lines, date(2036, 8, 1), most_months=12.0)) == len(lines)
+    True
+    """
     ages = ((line, age_months(line.as_of, on)) for line in lines)
     return tuple(
         StalePrice(line.item, line.as_of, months)

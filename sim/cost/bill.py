@@ -133,6 +133,7 @@ def bill(
         rest, which stays on demand. EXCLUDED lists what is left out.
     Raises: InvalidScenario naming the field whose price the book does not have, or whose value is
         outside the priced tiers.
+    Source: the book's prices, each with its own source.
 
     >>> from sim.cost import price_book
     >>> from sim.scenario_file import parse_scenario

@@ -25,6 +25,7 @@ def api_credit_day(
         replicas: API servers that share the load; the scenario's own number by default.
     Returns: the day (the whole recording for a recorded curve); None for a type without credits.
     Raises: InvalidScenario outside those domains.
+    Source: `credit_day` along `demand_of`.
 
     >>> from sim.cost.credits import credit_day
     >>> credit_day("t3.medium", [0.4], 86_400.0).balance.tolist()  # the baseline: 2 × 20 %
@@ -52,6 +53,14 @@ def credit_lines(
         scenario, book: as for the bill.
         cpu_s: low end, value and high end of the API's CPU time for a request, s, > 0.
         replicas: API servers that share the load.
+    Returns: one line, or none.
+    Raises: InvalidScenario when the book has no price for it.
+    Source: the book's price of a vCPU hour beyond the baseline.
+
+    >>> from sim.cost.pricebook import price_book
+    >>> from sim.example import shop
+    >>> credit_lines(shop(), price_book("2026-07"), (0.01, 0.01, 0.01), 2)  # m5 knows no credits
+    []
     """
     sku = scenario.topology.api.instance_type
     days = [api_credit_day(scenario, each, replicas) for each in cpu_s]

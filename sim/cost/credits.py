@@ -80,7 +80,15 @@ class CreditDay:
 
 @cache
 def burstable_types() -> dict[str, Burstable]:
-    """All types with CPU credits, by SKU."""
+    """All types with CPU credits, by SKU.
+
+    Returns: what each earns and keeps; read from the package once.
+    Source: Amazon EC2 User Guide (URL in sim/data/burstable.csv).
+
+    >>> kinds = burstable_types().values()
+    >>> all(round(k.credits_per_h / 60 / k.vcpu, 9) == k.baseline_fraction for k in kinds)
+    True
+    """
     text = files("sim").joinpath("data", "burstable.csv").read_text(encoding="utf-8")
     return {
         row["sku"]: Burstable(
@@ -98,7 +106,11 @@ def burstable_types() -> dict[str, Burstable]:
 def burstable(sku: str) -> Burstable:
     """How a type earns credits.
 
+    Args:
+        sku: such as "t3.medium".
+    Returns: vCPUs, credits an hour, most credits and baseline.
     Raises: InvalidScenario naming those that do.
+    Source: Amazon EC2 User Guide (URL in sim/data/burstable.csv).
 
     >>> burstable("t3.medium").credits_per_h  # 20 % of 2 vCPUs × 60 min
     24.0
@@ -126,7 +138,7 @@ def credit_day(
             cut off.
         step_s: length of a step, s, > 0.
         mode: `unlimited` (the default of T3 and T4g) or `standard`.
-        start: credits kept at the beginning, 0..most_credits; T3 and T4g start with none.
+        start: number of credits kept at the beginning, 0..most_credits; T3 and T4g start with none.
         used_to_it: go through the curve once before the period that is reported.
     Returns: the period that is reported.
     Raises: InvalidScenario outside those domains.

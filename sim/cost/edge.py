@@ -60,6 +60,16 @@ def lcu_mean(scenario: Scenario) -> CapacityUnits:
     the largest mean. One connection per session; it counts as active for the session's think times
     and the minute in which it is counted. All egress is taken to pass the balancer, which bounds
     the bytes from above (images come from the object store).
+
+    Args:
+        scenario: workload, egress and rules.
+    Returns: units by dimension, a mean over the month.
+    Raises: InvalidScenario outside the domains of `capacity_units`.
+    Source: Elastic Load Balancing pricing: see `capacity_units`.
+
+    >>> from sim.example import shop
+    >>> lcu_mean(shop()).new_connections  # one session a second, 25 to a unit
+    0.04
     """
     workload = scenario.workload
     return capacity_units(

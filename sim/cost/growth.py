@@ -64,6 +64,7 @@ def servers_for(scenario: Scenario, cpu_s: float, busy_fraction: float = BUSY_FR
         busy_fraction: strictly between 0 and 1.
     Returns: at least the number in the design.
     Raises: InvalidScenario outside those domains.
+    Source: utilisation law: busy servers are load × service time.
 
     >>> from sim.queueing.domain import positive
     >>> math.ceil(100 * positive("cpu_s", 0.03) / 0.6)  # 100 requests/s of 30 ms: 3 busy, so 5
@@ -93,6 +94,15 @@ def bill_growth(
             the API servers stay as designed and CPU credits are not priced.
     Returns: one point for each multiple, in the order given.
     Raises: InvalidScenario outside those domains, or where the book prices no more of something.
+    Source: `bill`, for each multiple.
+
+    >>> from sim.cost import price_book
+    >>> from sim.example import shop
+    >>> points = bill_growth(shop(), price_book("2026-07"), (1.0, 10.0))
+    >>> [point.load_per_s for point in points]
+    [10.0, 100.0]
+    >>> points[1].bill.total_usd > points[0].bill.total_usd
+    True
     """
     require(len(multiples) > 0, "multiples", list(multiples), "at least one number above 0")
     points = []

@@ -144,7 +144,14 @@ class PriceBook:
 def price_book(name: str) -> PriceBook:
     """Load a shipped price book by name, such as "2026-07", or one's own by the path of its CSV.
 
+    Args:
+        name: of a shipped book, or a path that ends in .csv.
+    Returns: the book.
     Raises: InvalidScenario naming `prices.book` and the books there are, or the faulty line.
+    Source: the book's rows, each with its own.
+
+    >>> price_book("2026-07").name
+    '2026-07'
     """
     if name.endswith(".csv"):
         return load_price_book(Path(name))
@@ -162,7 +169,15 @@ def price_book(name: str) -> PriceBook:
 def load_price_book(path: Path) -> PriceBook:
     """Load a price book from a file of one's own, in the format of the shipped ones.
 
+    Args:
+        path: a CSV file, UTF-8.
+    Returns: the book, named after the file.
     Raises: InvalidScenario when it cannot be read, or naming the first faulty line.
+    Source: the file's rows, each with its own.
+
+    >>> load_price_book(Path("no-such.csv"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidScenario: prices.book: 'no-such.csv' is not allowed; ...
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -176,7 +191,17 @@ def load_price_book(path: Path) -> PriceBook:
 def parse_price_book(name: str, text: str, source: str) -> PriceBook:
     """Read a price book from its text: `# key: value` lines, a header line, one row per price.
 
+    Args:
+        name: of the book.
+        text: in the format of the shipped books.
+        source: its name in errors.
+    Returns: the book.
     Raises: InvalidScenario naming column, line, value and what is allowed.
+    Source: the text's rows, each with its own.
+
+    >>> parse_price_book("mine", "provider,service", source="mine.csv")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidScenario: mine.csv: ...
     """
     lines = text.splitlines()
     head = [line for line in lines if line.startswith("#")]

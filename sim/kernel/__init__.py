@@ -29,6 +29,8 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
         seed: of all demands, 0 … 2^64 - 1; the same in `sim.des.simulate` gives the same run.
     Returns: per request its sojourn and outcome; per part its load.
     Raises: InvalidScenario when the trace is out of order or asks for an operation without route.
+    Source: event scheduling as in [banks2010, ch. 3]; equal to `sim.des.simulate`, which a test
+        holds.
 
     >>> from sim.model import Demand, Route, Station, Visit
     >>> second = Demand(1.0, distribution="deterministic")

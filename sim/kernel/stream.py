@@ -58,6 +58,16 @@ def simulate_stream(model: StackModel, chunks: Iterable[Trace], *, seed: int) ->
         chunks: stretches of one trace, each beginning no earlier than the one before ends.
     Returns: quantiles of sojourns with a relative error of at most 1/512, and loads.
     Raises: InvalidScenario as `simulate` does, or when a chunk steps back in time.
+    Source: `simulate`, in stretches; a histogram with bins of equal relative width.
+
+    >>> from sim.model import Demand, Route, Station, Visit
+    >>> second = Demand(1.0, distribution="deterministic")
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", second),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> one = Trace(np.array([0.0, 0.5]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> run = simulate_stream(model, [one], seed=1)  # sojourns of 1 and 1.5 s
+    >>> run.requests, abs(run.quantile_s(0.9) / 1.5 - 1) <= RELATIVE_ERROR
+    (2, True)
     """
     from sim.kernel import advanced, starts, summary
     from sim.kernel.layout import Chunk

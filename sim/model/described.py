@@ -155,6 +155,14 @@ def stack_model(scenario: Scenario, demands: Demands) -> StackModel:
         beside the live sliding window it lets a burst after silence through alike, and up to
         2n in a minute that begins with a full bucket. What is refused costs the API nothing;
         open connections per address are not limited. Workers take jobs in order, one each.
+    Source: the scenario; tests hold it against the live stack.
+
+    >>> from sim.calibrate import demands
+    >>> from sim.example import shop, shop_demands
+    >>> s = shop()
+    >>> model = stack_model(s, demands(shop_demands().for_scenario(s), host_cores=None))
+    >>> [station.name for station in model.stations]
+    ['api-1', 'api-2', 'redis', 'mongo-1', 'mongo-2', 'mongo-3']
     """
     operations = [operation for operation, share in scenario.workload.mix.items() if share > 0]
     routes = tuple(guarded_route(scenario, op, _steps(scenario, demands, op)) for op in operations)

@@ -380,6 +380,13 @@ def _span(where: str, from_s: float, until_s: float) -> None:
 def rolling_deploy(members: tuple[str, ...], start_s: float, each_s: float) -> tuple[Drain, ...]:
     """Drains that take the members out one after the other, each for `each_s` seconds.
 
+    Args:
+        members: in the order in which they go.
+        start_s: when the first goes, s, >= 0.
+        each_s: how long each is away, s, > 0.
+    Returns: one drain a member; the next begins when the last ends.
+    Source: the definition of a rolling deploy, one at a time.
+
     >>> [(d.station, d.from_s, d.until_s) for d in rolling_deploy(("a", "b"), 10.0, 5.0)]
     [('a', 10.0, 15.0), ('b', 15.0, 20.0)]
     """

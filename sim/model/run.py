@@ -121,7 +121,25 @@ class SimulatedRun:
 
 
 def check_inputs(model: StackModel, trace: Trace, seed: int) -> None:
-    """Raise InvalidScenario unless the trace can be simulated with the model."""
+    """Check that a trace can be simulated with a model.
+
+    Args:
+        model: the stack.
+        trace: its requests.
+        seed: of all demands.
+    Returns: nothing.
+    Raises: InvalidScenario for a seed outside 0 … 2^64 - 1, times that are not finite, below 0 or
+        step back, arrays of different sizes, numbers below 0, or an operation without a route.
+    Source: what both engines rely on.
+
+    >>> from sim.model import Demand, Route, StackModel, Station, Visit
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", Demand(1.0)),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> back = Trace(np.array([1.0, 0.5]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> check_inputs(model, back, seed=1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidScenario: trace.arrival_s: 'a step back' is not allowed; ...
+    """
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     require(whole and 0 <= seed < 2**64, "seed", seed, "an integer in 0..2^64 - 1")
     arrival_s = trace.arrival_s
@@ -159,7 +177,21 @@ def load_of(
     busy_s: float,
     wait_s: float,
 ) -> StationLoad:
-    """The load of a station over [0, end_s], from its accounts."""
+    """The load of a station over [0, end_s], from its accounts.
+
+    Args:
+        name: of the station.
+        slots: servers, >= 1.
+        end_s: length of the run, s, >= 0.
+        visits_and_completed: visits begun and ended.
+        busy_s: busy slot-seconds.
+        wait_s: waiting of all visits together, s.
+    Returns: utilisation, throughput and mean wait; 0 for a run without length.
+    Source: utilisation law and Little's law [lazowska1984, ch. 3].
+
+    >>> load_of("api", 2, 10.0, (4, 4), busy_s=5.0, wait_s=2.0)  # 5 of 20 slot-seconds
+    StationLoad(name='api', visits=4, utilisation=0.25, throughput_per_s=0.4, mean_wait_s=0.5)
+    """
     visits, completed = visits_and_completed
     return StationLoad(
         name,
@@ -171,5 +203,16 @@ def load_of(
 
 
 def share_of(area_s: float, slots: int, end_s: float) -> float:
-    """Busy slot-seconds as a fraction of what was there."""
+    """Busy slot-seconds as a fraction of what was there.
+
+    Args:
+        area_s: busy slot-seconds.
+        slots: servers, >= 1.
+        end_s: length of the run, s, >= 0.
+    Returns: 0..1; 0 for a run without length.
+    Source: the definition of utilisation.
+
+    >>> share_of(5.0, 2, 10.0)
+    0.25
+    """
     return area_s / (slots * end_s) if end_s > 0 and math.isfinite(end_s) else 0.0

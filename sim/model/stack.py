@@ -224,7 +224,19 @@ def flattened(steps: tuple[Step, ...]) -> Iterator[Step]:
 
 
 def draw_steps(model: StackModel) -> Iterator[Visit | Delay | Replicate]:
-    """All steps of a model that draw, in the order of their `index`."""
+    """All steps of a model that draw, in the order of their `index`.
+
+    Args:
+        model: the stack.
+    Returns: visits, delays and replications, nested ones in their place.
+    Source: the order in which `StackModel` numbers them.
+
+    >>> from sim.draws import Demand
+    >>> route = Route("get", (Visit("web", Demand(1.0)), Delay(Demand(2.0))))
+    >>> model = StackModel((Station("web", 1),), (route,))
+    >>> [step.demand.mean_s for step in draw_steps(model)]
+    [1.0, 2.0]
+    """
 
     def walk(steps: tuple[Step, ...]) -> Iterator[Visit | Delay | Replicate]:
         for step in steps:

@@ -2,7 +2,8 @@
 
 - `space`: what can be bought. `inputs`, `futures`: what is uncertain, and draws of it.
 - `demand`, `hits`, `response`, `costs`: one architecture in many futures, in arrays.
-- `screen`: every candidate in every future. `losses`: after a loss that a plan must survive.
+- `objectives`: what is judged. `screen`: every candidate in every future. `losses`: after a loss
+  that a plan must survive.
 - `choice`: the cheapest, the least regret, the frontier, why not the others.
 - `verify`: the compiled engine beside the screen. `inverse`: how many users fit, what breaks first.
 - `planning`: all of it for one scenario.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.plan.screen import Screened, at_most
+from sim.plan.objectives import at_most
+from sim.plan.screen import Screened
 from sim.plan.space import Candidate
 
 Floats = NDArray[np.float64]
@@ -101,6 +102,19 @@ def choose(found: Screened, confidence_fraction: float) -> Choice:
     Cheapest is by the mean bill over the futures; of equals the likelier one, then the first. The
     regret in a future is what the candidate costs more than the cheapest that holds there; where
     it does not hold itself, the cheapest that does has to be paid on top.
+
+    Args:
+        found: every candidate in every future.
+        confidence_fraction: share of futures in which all objectives must hold, 0..1.
+    Returns: what is chosen, what each candidate is worth, and why the others are not chosen.
+    Source: expected cost under a chance constraint; regret as in [savage1951].
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate, screened
+    >>> planner = shop_question().planner()
+    >>> own = own_candidate(planner.scenario)
+    >>> choose(screened(planner, [own]), 0.9).chosen  # the only one, and it holds
+    0
     """
     holds = found.all_hold()
     probability = holds.mean(axis=1)

@@ -137,7 +137,17 @@ class Work:
 def work_of(scenario: Scenario, measured: MeasuredDemands) -> Work:
     """The work of a scenario's requests, on the machine that was measured.
 
+    Args:
+        scenario: mix, cached families and who may read from secondaries.
+        measured: service demands.
+    Returns: one row for each class of request, one column for each of TIERS; times in s.
     Raises: InvalidScenario for an operation of the mix that was not measured.
+    Source: `sim.calibrate.demands`, summed over the visits of a class.
+
+    >>> from sim.example import shop, shop_demands
+    >>> work = work_of(shop(), shop_demands())
+    >>> work.mean_s[:, TIERS.index("mongo")].tolist()  # hit, miss, and what is never cached
+    [0.0, 0.02, 0.02]
     """
     classes = measured.for_scenario(scenario)
     found = demands(classes, host_cores=None)

@@ -75,7 +75,22 @@ class Steady:
 
 
 def steady(planner: Planner, candidate: Candidate, load_factor: float = 1.0) -> Steady:
-    """The figures of an architecture; `load_factor` is a peak above the daily one."""
+    """The figures of an architecture in its steady state.
+
+    Args:
+        planner: the futures to ask in.
+        candidate: the architecture.
+        load_factor: a peak above the daily one, as a factor, > 0.
+    Returns: one value a future of each figure.
+    Source: `Planner.response`; headroom by bisection on the users.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> question = shop_question()
+    >>> found = steady(question.centre(), own_candidate(question.scenario))
+    >>> bool(found.headroom_fraction[0] < 9)  # at ten times the users two loops of 10 ms are full
+    True
+    """
     found = planner.response([candidate], planner.peak_load_per_s * load_factor)
     return Steady(
         p95_s=found.p95_s[0],

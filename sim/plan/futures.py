@@ -97,7 +97,14 @@ def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> InputFuture
         inputs: independent of each other.
         count: futures, 1 … 100,000.
         seed: 0 … 2^63 - 1.
+    Returns: values of every input, one a future.
+    Raises: InvalidScenario for a number of futures outside that domain.
     Source: Latin hypercube sampling [mckay1979].
+
+    >>> growth = Input("growth", 1.0, 2.0, 8.0, stated=True, basis="")
+    >>> drawn = np.sort(drawn_futures([growth], 2, seed=1).value("growth"))
+    >>> bool(drawn[0] < 2.0 < drawn[1])  # two futures: one below the median, one above
+    True
     """
     whole = isinstance(count, int) and not isinstance(count, bool)
     require(whole and 1 <= count <= 100_000, "plan.futures", count, "a whole number, 1 to 100000")
@@ -114,7 +121,19 @@ def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> InputFuture
 
 
 def futures_at(inputs: Iterable[Input], deviates: Mapping[str, Floats], count: int) -> InputFutures:
-    """Chosen futures: inputs not in `deviates` stay at their centre."""
+    """Chosen futures: inputs that `deviates` does not name stay at their centre.
+
+    Args:
+        inputs: the uncertain ones.
+        deviates: by name, standard normal deviates, one a future.
+        count: futures, >= 1.
+    Returns: values of every input, one a future.
+    Source: `Input.at`.
+
+    >>> growth = Input("growth", 1.0, 2.0, 8.0, stated=True, basis="")
+    >>> futures_at([growth], {}, 2).value("growth").tolist()
+    [2.0, 2.0]
+    """
     known = {each.name: each for each in inputs}
     zero = np.zeros(count)
     return InputFutures(

@@ -48,6 +48,11 @@ _FAMILIAR = {
 def label(name: str) -> str:
     """An input's name for a reader.
 
+    Args:
+        name: of an input.
+    Returns: words.
+    Source: the project's glossary.
+
     >>> label("plan.hit_ratio_shift"), label("cpu.c7g.large"), label("demand.api")
     ('hit ratio', 'speed of c7g.large', 'demand at api')
     """
@@ -69,7 +74,20 @@ def inputs_of(
     Those of the scenario's `uncertainty` that a plan knows; and, unless stated there: the spread
     of the calibrated demands, the speed of each instance type, the hit ratio, and the prices.
 
+    Args:
+        scenario: its `uncertainty`.
+        measured: its spread.
+        candidates: whose instance types have a speed.
+        book: whose prices have a range.
+    Returns: the inputs, each named once.
     Raises: InvalidScenario for an interval that does not hold the scenario's own value.
+    Source: the scenario, the calibration, the CPU scores and the price book; `basis` says which.
+
+    >>> from sim.cost import price_book
+    >>> from sim.example import shop, shop_demands
+    >>> found = inputs_of(shop(), shop_demands(), [], price_book("2026-07"))
+    >>> [each.name for each in found if each.basis == "model error"]
+    ['plan.hit_ratio_shift']
     """
     found = {
         path: Input(path, interval.low, _at(scenario, path), interval.high, True, "the scenario",
@@ -104,7 +122,18 @@ def left_out(scenario: Scenario) -> tuple[str, ...]:
 
 
 def types_of(candidate: Candidate) -> tuple[str, ...]:
-    """Instance types of a candidate."""
+    """Instance types of a candidate.
+
+    Args:
+        candidate: the architecture.
+    Returns: instance types, those it does not have left out.
+    Source: the candidate.
+
+    >>> from sim.example import shop
+    >>> from sim.plan import own_candidate
+    >>> types_of(own_candidate(shop()))
+    ('m5.large', 'cache.m5.large', 'M30')
+    """
     found = (
         candidate.api_type,
         candidate.cache_type,

@@ -65,6 +65,15 @@ def users_that_fit(
         candidate: the architecture.
         probability: with which p95 and error objectives must hold, 0..1; None takes the plan's.
     Returns: 0 where even a four-thousandth of the users does not fit.
+    Raises: InvalidScenario for a probability outside that domain.
+    Source: bisection on `Planner.response`.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> question = shop_question()
+    >>> found = users_that_fit(question.centre(), own_candidate(question.scenario))
+    >>> 864_000 < found.registered < 8_640_000  # ten times as many fill the event loops
+    True
     """
     wanted = planner.scenario.plan.confidence_fraction if probability is None else probability
     require(0 < wanted <= 1, "probability", wanted, "a number above 0, at most 1")
@@ -134,6 +143,14 @@ def what_breaks(planner: Planner, candidate: Candidate) -> tuple[Breaking, ...]:
         planner: of whose inputs the centres are taken.
         candidate: the architecture.
     Returns: what happens within ten thousand times the scenario's users, lowest load first.
+    Source: utilisation law [lazowska1984, §3.2] for the tiers, `Planner.response` for p95.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> question = shop_question()
+    >>> found = what_breaks(question.centre(), own_candidate(question.scenario))
+    >>> [round(e.load_per_s) for e in found if e.tier == "api"]  # two event loops, 10 ms each
+    [200]
     """
     ramp = np.geomspace(0.01, 0.01 * 10 ** (2 + RAMP_DECADES), RAMP_POINTS)
     centre = futures_at(planner.futures.inputs.values(), {}, RAMP_POINTS)

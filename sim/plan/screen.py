@@ -21,6 +21,7 @@ from sim.plan.futures import InputFutures
 from sim.plan.hits import USABLE_FRACTION, HitTable, hit_table
 from sim.plan.inputs import speed_of
 from sim.plan.losses import losses
+from sim.plan.objectives import at_most, targets_of
 from sim.plan.response import WIDE, Response, Servers, respond
 from sim.plan.space import NO_CACHE, Candidate, core_of, vcpu_of
 from sim.scenario import BillComponent, Scenario
@@ -29,7 +30,6 @@ Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 BLOCK = 8
-OBJECTIVES = ("p95_s", "concurrent_users", "error_fraction", "hit_ratio_fraction", "availability")
 REACH = (8.0, 64.0)  # how far below and above the futures' loads hit ratios are tabulated
 DEFAULT_MEMORY_GIB = 3.0  # of a cache node whose memory the book does not state
 
@@ -68,15 +68,6 @@ class Screened:
             if objective not in without:
                 found &= self.holds(objective)
         return found
-
-
-def at_most(objective: str) -> bool:
-    """Whether an objective is a ceiling; the others are floors.
-
-    >>> at_most("p95_s"), at_most("availability")
-    (True, False)
-    """
-    return objective in ("p95_s", "concurrent_users", "error_fraction")
 
 
 class Planner:
@@ -282,18 +273,6 @@ def _loads(scenario: Scenario, futures: InputFutures) -> tuple[Floats, Floats, F
     return mean, mean * peak, np.maximum(people, 1.0), requests / workload.requests_per_day
 
 
-def targets_of(scenario: Scenario) -> dict[str, float]:
-    """The objectives that a screen judges, with their targets."""
-    objectives = scenario.objectives
-    found = {"p95_s": objectives.p95_s, "error_fraction": objectives.error_fraction}
-    if objectives.concurrent_users is not None:
-        found["concurrent_users"] = objectives.p95_s
-    if objectives.hit_ratio_fraction is not None:
-        found["hit_ratio_fraction"] = objectives.hit_ratio_fraction
-    found["availability"] = objectives.availability_fraction
-    return {name: found[name] for name in OBJECTIVES if name in found}
-
-
 def screened(
     planner: Planner, candidates: Sequence[Candidate], progress: Progress | None = None
 ) -> Screened:
@@ -303,6 +282,15 @@ def screened(
         planner: what they share.
         candidates: at least one.
         progress: called as progress(done, total) after each block.
+    Returns: cost and objectives, [candidate, future].
+    Raises: InvalidScenario without a candidate.
+    Source: `Planner.response`.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> planner = shop_question().centre()
+    >>> screened(planner, [own_candidate(planner.scenario)]).usd_per_month.shape
+    (1, 1)
     """
     require(len(candidates) > 0, "plan.space", (), "at least one candidate")
     shape = (len(candidates), planner.futures.count)

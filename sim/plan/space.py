@@ -122,7 +122,17 @@ class Space:
 
 
 def own_candidate(scenario: Scenario) -> Candidate:
-    """The scenario's own architecture as a candidate."""
+    """The scenario's own architecture as a candidate.
+
+    Args:
+        scenario: its topology.
+    Returns: the candidate, bought as `prices.purchase` says.
+    Source: the scenario.
+
+    >>> from sim.example import shop
+    >>> str(own_candidate(shop()))
+    '2 × m5.large, 1 × cache.m5.large, 3 × M30, on demand'
+    """
     topology, cache = scenario.topology, scenario.topology.cache
     searches = topology.search.engine == "elasticsearch"
     return Candidate(
@@ -141,6 +151,11 @@ def own_candidate(scenario: Scenario) -> Candidate:
 
 def core_of(sku: str) -> str:
     """The EC2 type whose processor a managed instance has: cache.m5.large has m5.large's.
+
+    Args:
+        sku: an instance type.
+    Returns: the EC2 type; the name itself where none is known.
+    Source: AWS names managed types after those of EC2.
 
     >>> core_of("cache.m5.large"), core_of("m6g.large.search"), core_of("M30")
     ('m5.large', 'm6g.large', 'M30')
@@ -168,6 +183,13 @@ def space_of(scenario: Scenario, book: PriceBook, api_cpu_s: float, load_per_s: 
     Returns: the space; its `empty` says why it holds nothing.
     Raises: InvalidScenario for a type that the book does not price, or more than 200,000
         combinations.
+    Source: the scenario and the book; derived counts by the utilisation law.
+
+    >>> from sim.cost import price_book
+    >>> from sim.example import shop
+    >>> space = space_of(shop(), price_book("2026-07"), api_cpu_s=0.01, load_per_s=20.0)
+    >>> len(space.candidates), space.own  # one, two or three servers; the shop has two
+    (3, 1)
     """
     wanted, own = scenario.plan.space, own_candidate(scenario)
     options = _options(scenario, book, own, api_cpu_s, load_per_s)

@@ -143,6 +143,13 @@ def checked(
         centre: a planner with a single future, every input at its centre.
         places: of the candidates to simulate.
         candidates: all of the plan.
+    Returns: one entry a place: p95 by both models, s, and whether they disagree.
+    Raises: InvalidScenario as `stack_model` does.
+    Source: `sim.kernel.simulate` in independent replications; `mean_interval`.
+
+    >>> from sim.example import shop_question
+    >>> checked(shop_question().centre(), [], [])
+    ()
     """
     scenario = centre.scenario
     seed = scenario.plan.seed % 2**32

@@ -103,6 +103,15 @@ def what_if(
         before: `steady(planner, candidate)` where it is known already.
     Returns: every figure before and after, paired in the same futures.
     Raises: InvalidScenario for an unknown name, or a size that is no such change.
+    Source: `steady` before and after; disturbances by `sim.kernel.simulate`.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> planner = shop_question().centre()
+    >>> effect = what_if(planner, own_candidate(planner.scenario), "growth", size=2.0)
+    >>> before, after = effect.headroom_fraction.before, effect.headroom_fraction.after
+    >>> round((1 + before) / (1 + after), 6)  # twice the users leave half the room
+    2.0
     """
     require(name in WHAT_IFS, "whatif", name, f"one of {', '.join(WHAT_IFS)}")
     default = WHAT_IFS[name]

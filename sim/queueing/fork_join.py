@@ -62,7 +62,17 @@ class ForkJoin:
 
 
 def harmonic(number: int) -> float:
-    """H_K = 1 + 1/2 + … + 1/K, for K >= 1."""
+    """H_K = 1 + 1/2 + … + 1/K, for K >= 1.
+
+    Args:
+        number: K, a whole number >= 1.
+    Returns: the sum; beyond K = 1000 by its asymptotic series, to 1e-14.
+    Raises: nothing; callers check K.
+    Source: [abramowitz1964, §6.3.18].
+
+    >>> harmonic(2)
+    1.5
+    """
     if number <= 1000:
         return math.fsum(1 / k for k in range(1, number + 1))
     inverse = 1 / number

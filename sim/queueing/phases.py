@@ -62,7 +62,20 @@ class PhasedWait(TimeDistribution):
 def wait_of(
     found: npt.NDArray[np.int64], chance: Floats, servers: int, phase_per_s: float
 ) -> PhasedWait:
-    """The wait of a job that finds `found` jobs (a run of whole numbers) with these chances."""
+    """The wait of a job that finds `found` jobs (a run of whole numbers) with these chances.
+
+    Args:
+        found: numbers of jobs that an arrival finds, a run of whole numbers.
+        chance: of each, summing to at most 1.
+        servers: identical parallel servers, >= 1.
+        phase_per_s: rate at which each phase of the wait ends, 1/s, > 0.
+    Returns: the wait's distribution: an Erlang of as many phases as jobs must leave first.
+    Source: [shortle2018, §2.3]; memoryless service.
+
+    >>> wait = wait_of(np.array([1]), np.array([0.5]), 1, 2.0)  # half wait for one phase of 0.5 s
+    >>> wait.mean_s
+    0.25
+    """
     queued = found >= servers
     if not queued.any():
         return PhasedWait((), phase_per_s)

@@ -102,6 +102,12 @@ def demand_trace(
     Returns: the trace, at the workload's real load; `Demand.scaled_to` and `arrivals_s` with
         `requests_at` make others.
     Raises: InvalidScenario outside those domains.
+    Source: `demand_of`, `arrivals_s` and `requests_at`.
+
+    >>> from sim.example import shop
+    >>> trace = demand_trace(shop().workload, 3600.0, np.random.default_rng(1))
+    >>> bool((trace.arrival_s < 3600).all()), len(trace) > 0
+    (True, True)
     """
     arrivals, rest = rng.spawn(2)
     times = arrivals_s(

@@ -104,6 +104,12 @@ def demand_of(workload: Workload) -> Demand:
         the recording, in minutes, with its own weekdays and peaks.
     Raises: InvalidScenario for an unknown recording, or one whose highest minute is not the
         profile's `peak_to_mean`: a scenario states the peak that the models are going to see.
+    Source: `diurnal_shape`; recordings name theirs in sim/data.
+
+    >>> from sim.example import shop
+    >>> curve = demand_of(shop().workload)
+    >>> curve.mean_load_per_s, round(float(curve.shape.max()), 2)  # the peak is twice the mean
+    (10.0, 2.0)
     """
     profile = workload.profile
     if profile.kind == "constant":

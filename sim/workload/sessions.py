@@ -100,6 +100,13 @@ def session_trace(
         rng: source of randomness, as in `open_trace`.
     Returns: the trace; favourites and login have the session's user as their key.
     Raises: InvalidScenario outside those domains.
+    Source: sessions as a cluster process: Poisson starts, geometric lengths; its mean rate is
+        tested.
+
+    >>> from sim.example import shop
+    >>> trace = session_trace(shop().workload, 10.0, 60.0, np.random.default_rng(1))
+    >>> bool((np.diff(trace.arrival_s) >= 0).all())
+    True
     """
     _check("trace.load_per_s", load_per_s, zero=False)
     _check("trace.duration_s", duration_s, zero=False)

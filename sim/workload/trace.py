@@ -60,6 +60,7 @@ def listing_key_of_rank(rank: NDArray[np.int64], catalogue: Catalogue) -> NDArra
         rank: ranks in [0, catalogue.listing_keys), 0 the most popular.
         catalogue: gives categories (groups are one more) and pages per category.
     Returns: keys in [0, catalogue.listing_keys); a permutation of the ranks.
+    Source: the module's own rule; the live load and the models share it.
 
     >>> c = Catalogue(categories=2, pages_per_category=10)  # 3 groups
     >>> listing_key_of_rank(np.array([0, 1, 2, 3]), c).tolist()  # page 1 of each, then page 2
@@ -72,6 +73,12 @@ def listing_key_of_rank(rank: NDArray[np.int64], catalogue: Catalogue) -> NDArra
 def listing_rank_of_key(key: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.int64]:
     """Popularity rank of each listing key: the inverse of `listing_key_of_rank`.
 
+    Args:
+        key: keys in [0, catalogue.listing_keys).
+        catalogue: as there.
+    Returns: ranks in the same range, 0 the most popular.
+    Source: the inverse of a permutation; a test holds it.
+
     >>> c = Catalogue(categories=2, pages_per_category=10)
     >>> listing_rank_of_key(np.array([20, 1]), c).tolist()
     [2, 3]
@@ -82,6 +89,11 @@ def listing_rank_of_key(key: NDArray[np.int64], catalogue: Catalogue) -> NDArray
 
 def operations_of(mix: Mapping[Operation, float]) -> tuple[Operation, ...]:
     """The operations that occur in `mix`, in the order of `Operation`, whatever the file's order.
+
+    Args:
+        mix: share of each operation.
+    Returns: those above 0.
+    Source: the definition of `Operation`.
 
     >>> [str(o) for o in operations_of({Operation.DETAIL: 0.5, Operation.LIST: 0.5})]
     ['list', 'detail']
@@ -146,6 +158,12 @@ def open_trace(
         rng: source of randomness; must come from a SeedSequence (`default_rng` does).
     Returns: the trace. The same rng seed gives the same trace.
     Raises: InvalidScenario outside those domains.
+    Source: Poisson arrivals, as `poisson_arrivals_s`; Zipf keys, as `Zipf.ranks`.
+
+    >>> from sim.example import shop
+    >>> one, two = (open_trace(shop().workload, 10.0, 5.0, np.random.default_rng(1)) for _ in "ab")
+    >>> one.arrival_s.tolist() == two.arrival_s.tolist()
+    True
     """
     arrivals, rest = rng.spawn(2)
     return requests_at(poisson_arrivals_s(load_per_s, duration_s, arrivals), workload, rest)
@@ -165,6 +183,13 @@ def requests_at(
         rng: source of randomness, as in `open_trace`.
         user: who asks each; None draws independent users by their popularity.
     Returns: the trace over those arrival times.
+    Raises: InvalidScenario outside the domains of `Zipf`.
+    Source: inversion of the mix; `Zipf.ranks` for keys and users.
+
+    >>> from sim.example import shop
+    >>> trace = requests_at(np.array([0.0, 1.0]), shop().workload, np.random.default_rng(1))
+    >>> len(trace), trace.arrival_s.tolist()
+    (2, [0.0, 1.0])
     """
     mixing, users, *keys = rng.spawn(2 + len(Operation))
     operations = operations_of(workload.mix)
