@@ -31,7 +31,7 @@ def availability_of(
             compared; None takes the middle of each range.
     Returns: availability 0..1, one value a future (shape () for the middle).
     Raises: InvalidScenario for api_needed below 1.
-    Source: [trivedi2002, §8.2], parts in series given the state of the zones.
+    Source: [trivedi2002, §1.9 and §1.10], parts in series given the state of the zones.
 
     >>> from sim.scenario_file import parse_scenario
     >>> text = '''

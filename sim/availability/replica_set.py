@@ -33,7 +33,7 @@ def no_primary(
         election_s: mean time from the loss of a primary to the next, detection included, s, > 0.
     Returns: share of time without a primary, 0..1; the arrays broadcast.
     Raises: InvalidScenario outside those domains.
-    Source: [trivedi2002, §8.2]; the balance equations are solved exactly.
+    Source: [trivedi2002, ch. 8]; the balance equations are solved exactly.
 
     >>> alone = float(no_primary(1, 1, 1 / 99, 1.0, 1e-6))  # one member, an instant election
     >>> round(alone, 6)

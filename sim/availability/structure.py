@@ -54,7 +54,7 @@ def alternating(failures_per_h: Shares, away_h: Shares) -> Array:
         away_h: mean time until the part is back, h, >= 0.
     Returns: share of time down, 0..1.
     Raises: InvalidScenario outside those domains.
-    Source: [trivedi2002, §8.2.2], the alternating renewal process; only the means matter.
+    Source: [trivedi2002, ch. 6], the alternating renewal process; only the means matter.
 
     >>> float(alternating(1 / 99, 1.0))  # 99 h up, 1 h down
     0.01
@@ -109,7 +109,7 @@ def k_of_n(needed: int, parts: int, unavailability: Shares) -> Array:
         unavailability: of each part, 0..1; independent of the others.
     Returns: P(fewer than `needed` are up), the binomial tail.
     Raises: InvalidScenario outside those domains.
-    Source: [trivedi2002, §1.13].
+    Source: [trivedi2002, §1.12].
 
     >>> round(float(k_of_n(2, 3, 0.1)), 6)  # 3 × 0.1² × 0.9 + 0.1³
     0.028

@@ -263,7 +263,7 @@ class _Mixture:
 
 
 def _tail(z: Floats) -> Floats:
-    """P(Z > z) of the standard normal; absolute error below 1e-7 [abramowitz1972, 7.1.26]."""
+    """P(Z > z) of the standard normal; absolute error below 1e-7 [abramowitz1964, 7.1.26]."""
     z = np.clip(z, -12.0, 12.0)  # beyond, exp() would slow down over numbers next to nothing
     t = 1.0 / (1.0 + 0.3275911 * np.abs(z) / math.sqrt(2.0))
     series = t * (

@@ -148,7 +148,7 @@ def stable(station: str, utilisation_fraction: float) -> float:
         utilisation_fraction: offered work over capacity.
     Returns: it, below 1.
     Raises: UnstableStation from 1 on, or for NaN.
-    Source: [shortle2018, §2.1].
+    Source: [shortle2018, §3.2].
 
     >>> stable("api", 0.5)
     0.5

@@ -25,7 +25,7 @@ def erlang_b_fraction(offered_erlangs: float, servers: int) -> float:
         servers: c, 1..1_000_000.
     Returns: blocking probability B(c, a), 0..1.
     Raises: InvalidScenario outside those domains.
-    Source: [shortle2018, §3.5]; the recursion 1/B(k) = 1 + k/(a B(k-1)) never overflows.
+    Source: [shortle2018, §3.6]; the recursion 1/B(k) = 1 + k/(a B(k-1)) never overflows.
 
     >>> round(erlang_b_fraction(1.0, 2), 6)  # (1/2) / (1 + 1 + 1/2)
     0.2

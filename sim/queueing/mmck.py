@@ -26,7 +26,7 @@ def mmck(arrivals_per_s: float, service_s: float, servers: int, capacity: int) -
     Returns: a Station; waits and sojourns are those of admitted jobs, lost_fraction those turned
         away.
     Raises: InvalidScenario outside those domains.
-    Source: [shortle2018, §3.4].
+    Source: [shortle2018, §3.5].
 
     >>> station = mmck(1.0, 1.0, 1, 1)  # a = 1, no queue: half of the arrivals find it busy
     >>> station.lost_fraction, station.mean_sojourn_s

@@ -70,7 +70,7 @@ def wait_of(
         servers: identical parallel servers, >= 1.
         phase_per_s: rate at which each phase of the wait ends, 1/s, > 0.
     Returns: the wait's distribution: an Erlang of as many phases as jobs must leave first.
-    Source: [shortle2018, §2.3]; memoryless service.
+    Source: [shortle2018, §3.3]; memoryless service.
 
     >>> wait = wait_of(np.array([1]), np.array([0.5]), 1, 2.0)  # half wait for one phase of 0.5 s
     >>> wait.mean_s

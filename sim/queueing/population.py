@@ -32,7 +32,7 @@ def mmc_population(users: int, think_s: float, service_s: float, servers: int) -
         distributions are normal approximations, within 1e-5 of the true quantile.
     Raises: InvalidScenario outside those domains; NotConverged where the number present varies
         over more than 6·10^6 states.
-    Source: [shortle2018, §3.7]; an arrival sees the system as N - 1 users leave it [lavenberg1980].
+    Source: [shortle2018, §3.8]; an arrival sees the system as N - 1 users leave it [lavenberg1980].
 
     >>> round(mmc_population(2, 1.0, 1.0, 1).throughput_per_s, 6)  # 1 - p0, p = (1, 2, 2)/5
     0.8

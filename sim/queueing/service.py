@@ -202,7 +202,7 @@ def service_time(mean_s: float, scv: float) -> ServiceTime:
         scv: squared coefficient of variation, 0 or 0.001..100.
     Returns: a Deterministic or a Gamma.
     Raises: InvalidScenario outside those domains.
-    Source: two-moment matching, [shortle2018, §7.1].
+    Source: two-moment matching: a gamma of shape 1 / scv has that variability.
 
     >>> service_time(0.1, 0.0)
     Deterministic(time_s=0.1)

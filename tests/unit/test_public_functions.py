@@ -9,6 +9,8 @@ import importlib
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,13 @@ def test_every_source_cited_is_in_the_bibliography_and_the_other_way_round():
     assert cited <= known, f"not in the bibliography: {sorted(cited - known)}"
     standards = {"iec61508"}
     assert known - standards <= cited, f"cited nowhere: {sorted(known - standards - cited)}"
+
+
+def test_the_page_of_assumptions_is_current():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs/generate_models.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
