@@ -24,6 +24,7 @@ from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
 from headroom.artefacts import Run, replacing
+from headroom.charts.palette import exchanges
 from headroom.errors import RenderError
 from headroom.sections import table
 
@@ -145,7 +146,11 @@ def page_of(notebook: nbformat.NotebookNode, run: Run) -> str:
     body, _ = exporter.from_notebook_node(
         drawn,
         resources={
-            "report": {"title": f"Capacity report: {scenario.name}", "run": run.folder.name}
+            "report": {
+                "title": f"Capacity report: {scenario.name}",
+                "run": run.folder.name,
+                "dark": json.dumps(exchanges()),
+            }
         },
     )
     body, nav = _with_navigation(body)

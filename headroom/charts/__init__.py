@@ -3,6 +3,7 @@
 from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
 from headroom.charts.load_cost import bill_growth, credit_balance
+from headroom.charts.palette import in_scheme
 from headroom.charts.plan import frontier, tornado, what_if_latencies
 from headroom.charts.ratios import (
     hit_ratios,
@@ -18,6 +19,7 @@ __all__ = [
     "credit_balance",
     "frontier",
     "hit_ratios",
+    "in_scheme",
     "latency_against_load",
     "model_errors",
     "production_latency",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from headroom.artefacts import BillArtefact, Estimate
-from headroom.charts.theme import BLUE, NEUTRAL, describe, figure, log_axis, modelled
+from headroom.charts.palette import BLUE, NEUTRAL
+from headroom.charts.theme import describe, figure, log_axis, modelled, stroke
 from headroom.wording import digits, dollars, with_range
 
 
@@ -29,7 +30,7 @@ def cost_of_a_million_requests(by_load: Mapping[float, Estimate]) -> go.Figure:
 
 
 def stated_and_repriced(bill: BillArtefact) -> go.Figure:
-    """Each line of the document's cost table (open square) joined to its re-priced figure (dot)."""
+    """Each line of the document's cost table (square) joined to its re-priced figure (stroke)."""
     rows = [row for row in bill.repriced if row.stated_usd is not None or row.repriced_usd]
     names = [row.item for row in rows]
     drawn = figure(height=120 + 34 * max(len(rows), 1))
@@ -74,7 +75,7 @@ def stated_and_repriced(bill: BillArtefact) -> go.Figure:
                 "color": BLUE,
             },
             mode="markers",
-            marker={"symbol": "circle", "size": 10, "color": BLUE},
+            marker=stroke(BLUE),
             name="re-priced",
         )
     )
@@ -84,7 +85,7 @@ def stated_and_repriced(bill: BillArtefact) -> go.Figure:
     )
     return describe(
         drawn,
-        "□ as the document states it · ● re-priced from the price book, with the range that the "
+        "□ as the document states it · ❘ re-priced from the price book, with the range that the "
         "confidence in its price allows.",
         "Monthly cost of each component, stated by the document and re-priced.",
         ("component", "stated", "re-priced"),

@@ -5,13 +5,16 @@ from itertools import cycle
 
 import plotly.graph_objects as go
 
+from headroom.charts.palette import NEUTRAL
 from headroom.charts.theme import (
     COMPONENT_LOOKS,
+    Look,
     describe,
     figure,
     label_ends,
     level,
     log_axis,
+    modelled,
 )
 from headroom.load_cost import CreditsRecord, LoadCost
 from headroom.wording import amount, cents, digits
@@ -22,7 +25,10 @@ def bill_growth(found: LoadCost) -> go.Figure:
     loads = [point.load_per_s for point in found.growth]
     names = [name for name, usd in found.growth[-1].usd.items() if usd > 0]
     drawn = figure(height=440)
-    ends, values = [], []
+    totals = [point.total_usd for point in found.growth]
+    modelled(drawn, loads, totals, name="total", look=Look(NEUTRAL, "circle", "solid"))
+    ends = [("total", math.log10(totals[-1].value), NEUTRAL)]
+    values = [end for usd in totals for end in (usd.low, usd.high)]
     for name, look in zip(names, cycle(COMPONENT_LOOKS), strict=False):
         own = [point.usd.get(name, 0.0) for point in found.growth]
         shown = [usd if usd > 0 else None for usd in own]  # a logarithm has no place for 0
@@ -30,9 +36,8 @@ def bill_growth(found: LoadCost) -> go.Figure:
             go.Scatter(
                 x=loads,
                 y=shown,
-                mode="lines+markers",
+                mode="lines",
                 line={"color": look.colour, "width": 2, "dash": look.dash},
-                marker={"symbol": look.symbol, "size": 7, "color": look.colour},
                 name=name.replace("_", " "),
             )
         )
@@ -48,8 +53,8 @@ def bill_growth(found: LoadCost) -> go.Figure:
     first, last = found.growth[0], found.growth[-1]
     return describe(
         drawn,
-        "Lines: each part of the bill when traffic and API servers grow with the load and the rest "
-        "stays as designed.",
+        "Lines: each part of the bill and the total with the range of its prices, when traffic and "
+        "API servers grow with the load and the rest stays as designed.",
         f"From {digits(first.load_per_s)} to {digits(last.load_per_s)} req/s the bill grows from "
         f"{cents(first.total_usd.value)} to {cents(last.total_usd.value)} a month.",
         ("mean load, req/s", "API servers", *(name.replace("_", " ") for name in names), "total"),

@@ -1,8 +1,11 @@
 """What to buy and what matters: frontier of cost and latency, what-ifs, tornado."""
 
+import math
+
 import plotly.graph_objects as go
 
-from headroom.charts.theme import BLUE, GREEN, NEUTRAL, ORANGE, RED, describe, figure, log_axis
+from headroom.charts.palette import BLUE, GREEN, NEUTRAL, RED, translucent
+from headroom.charts.theme import describe, figure, level, limit, log_axis, stroke
 from headroom.plan_records import PlanArtefact, PlannedRecord
 from headroom.plan_tables import PLAN_COLUMNS, candidate_row
 from headroom.whatif import TornadoRecord, WhatIfArtefact
@@ -13,6 +16,7 @@ from headroom.whatif_tables import (
     bar_rows,
     change_text,
 )
+from headroom.wording import amount
 
 MOST_BARS = 8
 
@@ -20,6 +24,7 @@ MOST_BARS = 8
 def frontier(plan: PlanArtefact) -> go.Figure:
     """Cost against p95 of every architecture that answers: the frontier, the choice, the design."""
     drawn = figure()
+    objective_ms = plan.targets.get("p95_s", 0.0) * 1000
     answering = [c for c in plan.candidates if c.figures["p95_s"].value is not None]
     _dots(drawn, answering, "others", NEUTRAL, "circle-open", size=4, opacity=0.5)
     best = [plan.candidates[place] for place in plan.frontier]
@@ -28,22 +33,22 @@ def frontier(plan: PlanArtefact) -> go.Figure:
             x=[c.usd_per_month.value for c in best],
             y=[_ms(c) for c in best],
             mode="lines+markers",
-            line={"color": BLUE, "width": 1.5, "dash": "dot"},
-            marker={"color": BLUE, "symbol": "circle", "size": 8},
+            line={"color": BLUE, "width": 1.5},
+            marker={"color": BLUE, "symbol": "circle-open", "size": 9, "line": {"width": 2}},
             name="frontier",
             text=[c.architecture for c in best],
         )
     )
     answer = "chosen" if plan.chosen is not None else "meets what can be met"
     named = ((plan.answer, answer), (plan.own, "the design"))
-    looks = ((GREEN, "star"), (RED, "diamond"))
+    looks = ((GREEN, "star-open"), (RED, "diamond-open"))
     for (place, name), (colour, symbol) in zip(named, looks, strict=True):
         if place is not None and _ms(plan.candidates[place]) is not None:
             candidate = plan.candidates[place]
             _dots(drawn, [candidate], name, colour, symbol, size=14)
             drawn.add_annotation(
                 x=candidate.usd_per_month.value,
-                y=_ms(candidate),
+                y=math.log10(max(_ms(candidate) or 0.0, 1e-3)),
                 text=name,
                 showarrow=False,
                 yshift=16,
@@ -51,12 +56,23 @@ def frontier(plan: PlanArtefact) -> go.Figure:
             )
     drawn.update_layout(
         xaxis={"title": {"text": "US dollars a month"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "p95 at the daily peak, median (ms)"}, "rangemode": "tozero"},
+        yaxis=log_axis(
+            [*(_ms(c) or 0.0 for c in answering), *([objective_ms] if objective_ms else [])],
+            "p95 at the daily peak, median (ms, logarithmic)",
+        ),
     )
+    if objective_ms:
+        level(
+            drawn,
+            objective_ms,
+            f"objective: p95 ≤ {amount(plan.targets['p95_s'], 's')}",
+            log_y=True,
+        )
     return describe(
         drawn,
-        "● the frontier: nothing is better in cost, p95 and availability together · ○ all others "
-        f"that answer, over {plan.futures:,} futures · ★ the answer · ◆ the design as it stands.",
+        "○–○ the frontier: nothing is better in cost, p95 and availability together · ◦ all others "
+        f"that answer, over {plan.futures:,} futures · ☆ the answer · ◇ the design as it stands. "
+        "All are modelled.",
         f"Cost against p95 of {len(answering):,} architectures; {len(best)} are on the frontier.",
         PLAN_COLUMNS,
         [candidate_row(plan, place) for place in plan.frontier],
@@ -89,7 +105,7 @@ def _ms(candidate: PlannedRecord) -> float | None:
     return None if value is None else round(value * 1000, 3)
 
 
-def what_if_latencies(found: WhatIfArtefact) -> go.Figure:
+def what_if_latencies(found: WhatIfArtefact, objective_s: float | None = None) -> go.Figure:
     """p95 before and after each change, with the range of the change."""
     shown = [e for e in found.effects if e.p95_s.before is not None and e.p95_s.after is not None]
     names = [e.words for e in shown]
@@ -106,24 +122,42 @@ def what_if_latencies(found: WhatIfArtefact) -> go.Figure:
                 hoverinfo="skip",
             )
         )
-    looks = ((before, "before", NEUTRAL, "square-open"), (after, "after", ORANGE, "circle"))
-    for values, name, colour, symbol in looks:
-        drawn.add_trace(
-            go.Scatter(
-                x=values,
-                y=names,
-                mode="markers",
-                marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
-                name=name,
-            )
+    box = {"symbol": "square-open", "size": 10, "color": NEUTRAL, "line": {"width": 2}}
+    drawn.add_trace(go.Scatter(x=before, y=names, mode="markers", marker=box, name="before"))
+    lows = [max(b + (e.p95_s.low or 0.0) * 1000, 1e-3) for b, e in zip(before, shown, strict=True)]
+    highs = [b + (e.p95_s.high or 0.0) * 1000 for b, e in zip(before, shown, strict=True)]
+    drawn.add_trace(
+        go.Scatter(
+            x=after,
+            y=names,
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [max(h - a, 0.0) for h, a in zip(highs, after, strict=True)],
+                "arrayminus": [max(a - low, 0.0) for low, a in zip(lows, after, strict=True)],
+                "thickness": 1.3,
+                "width": 4,
+                "color": BLUE,
+            },
+            mode="markers",
+            marker=stroke(BLUE),
+            name="after",
         )
+    )
+    objective = [objective_s * 1000] if objective_s else []
     drawn.update_layout(
-        xaxis=log_axis([*before, *after], "p95 at the daily peak (ms, logarithmic)"),
+        xaxis=log_axis(
+            [*before, *after, *lows, *highs, *objective], "p95 at the daily peak (ms, logarithmic)"
+        ),
         yaxis={"categoryorder": "array", "categoryarray": list(reversed(names))},
     )
+    if objective_s:
+        text = f"objective: p95 ≤ {amount(objective_s, 's')}"
+        limit(drawn, objective_s * 1000, text, log_x=True)
     return describe(
         drawn,
-        "□ before · ● after the change; disturbances in the minutes that follow them.",
+        "□ before · ❘ after the change, with its range in 90 % of the futures; disturbances in the "
+        "minutes that follow them. All are modelled.",
         "p95 before and after each change: "
         + ", ".join(f"{n} {high:.0f} ms" for n, high in zip(names, after, strict=True)),
         ("change", "p95 after (the change; 90 % of the futures)", "errors"),
@@ -146,7 +180,8 @@ def tornado(found: WhatIfArtefact, figure_name: str = "p95_s") -> go.Figure:
     centre = (record.centre or 0.0) * factor
     names = [bar.label for bar in bars]
     drawn = figure(height=120 + 30 * max(len(bars), 1))
-    for end, colour, name in (("at_low", BLUE, "low end"), ("at_high", RED, "high end")):
+    ends = (("at_low", BLUE, "low end", ""), ("at_high", RED, "high end", "/"))
+    for end, colour, name, pattern in ends:
         values = [getattr(bar, end) * factor for bar in bars]
         drawn.add_trace(
             go.Bar(
@@ -154,7 +189,16 @@ def tornado(found: WhatIfArtefact, figure_name: str = "p95_s") -> go.Figure:
                 base=centre,
                 y=names,
                 orientation="h",
-                marker={"color": colour, "opacity": 0.8 if end == "at_low" else 0.6},
+                marker={
+                    "color": translucent(colour, 0.75),
+                    "line": {"color": colour, "width": 1.2},
+                    "pattern": {
+                        "shape": pattern,
+                        "fgcolor": colour,
+                        "bgcolor": translucent(colour, 0.15),
+                        "size": 6,
+                    },
+                },
                 name=f"input at its {name}",
             )
         )
@@ -166,8 +210,8 @@ def tornado(found: WhatIfArtefact, figure_name: str = "p95_s") -> go.Figure:
     )
     return describe(
         drawn,
-        "Each input alone at its 5 % (blue) and 95 % quantile (red), the others at their centre; "
-        "what inputs do together is left out.",
+        "Each input alone at its 5 % (plain, blue) and 95 % quantile (hatched, red), the "
+        "others at their centre; what inputs do together is left out.",
         f"{TORNADO_NAMES[figure_name]}: {', '.join(names[:3])} matter most.",
         TORNADO_COLUMNS,
         bar_rows(found, figure_name, MOST_BARS),

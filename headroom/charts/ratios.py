@@ -6,18 +6,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from headroom.artefacts import ComparedCell, Estimate
+from headroom.charts.palette import BLUE, NEUTRAL, RED, translucent
 from headroom.charts.theme import (
-    BLUE,
     COMPONENT_LOOKS,
-    NEUTRAL,
-    RED,
     describe,
     figure,
     label_ends,
     measured,
     modelled,
     template,
-    translucent,
 )
 from headroom.wording import amount, metric_name, reading_order, with_range
 
@@ -183,7 +180,7 @@ def model_errors(cells: Sequence[ComparedCell]) -> go.Figure:
         drawn.add_vrect(
             x0=-low_high,
             x1=low_high,
-            fillcolor=translucent("#808080", opacity),
+            fillcolor=translucent(NEUTRAL, opacity),
             line={"width": 0},
             layer="below",
         )

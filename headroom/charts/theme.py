@@ -1,9 +1,7 @@
 """One look for every figure: measured = points, modelled = lines with a band, objective = a line.
 
-Colours follow Okabe and Ito, told apart by colour-blind readers (the blue lighter, for dark pages);
-symbol and dash repeat the distinction, so that a figure reads on grey paper. Text takes the page's
-colour (light or dark) when the report draws it. Series are labelled where they end, not in a
-legend.
+Series are labelled where they end, not in a legend; symbol and dash repeat what colour says.
+Figures are made for a light page; the report exchanges the colours on a dark one.
 """
 
 import math
@@ -15,9 +13,19 @@ import plotly.graph_objects as go
 import plotly.io as pio
 
 from headroom.artefacts import Estimate
+from headroom.charts.palette import (
+    BLUE,
+    GREEN,
+    INK,
+    NEUTRAL,
+    ORANGE,
+    PAGE,
+    PURPLE,
+    RED,
+    translucent,
+)
 
-BLUE, GREEN, RED, ORANGE, PURPLE = "#1E80C0", "#009E73", "#D55E00", "#E69F00", "#CC79A7"
-NEUTRAL = "#808080"  # reads on white and on black
+GRID, SHADE = translucent(NEUTRAL, 0.22), translucent(NEUTRAL, 0.14)
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
@@ -36,7 +44,13 @@ LOOKS = {
     "p99_s": Look(RED, "diamond", "dot"),
     "mean_s": Look(PURPLE, "triangle-up", "dashdot"),
 }
-COMPONENT_LOOKS = (*LOOKS.values(), Look(ORANGE, "x", "longdash"))
+COMPONENT_LOOKS = (
+    *LOOKS.values(),
+    Look(ORANGE, "x", "longdash"),
+    Look(INK, "cross", "longdashdot"),
+    Look(GREEN, "star", "2px,6px"),
+    Look(RED, "hexagon", "12px,3px,3px,3px"),
+)
 PLAIN = Look(BLUE, "circle", "solid")
 
 
@@ -44,7 +58,7 @@ def template() -> go.layout.Template:
     """The plotly template of all figures."""
     axis = {
         "showgrid": True,
-        "gridcolor": "rgba(128,128,128,0.22)",
+        "gridcolor": GRID,
         "zeroline": False,
         "linecolor": NEUTRAL,
         "ticks": "outside",
@@ -54,9 +68,9 @@ def template() -> go.layout.Template:
     }
     return go.layout.Template(
         layout={
-            "font": {"family": FONT, "size": 13},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": FONT, "size": 13, "color": INK},
+            "paper_bgcolor": PAGE,
+            "plot_bgcolor": PAGE,
             "colorway": [BLUE, RED, GREEN, ORANGE, PURPLE],
             "showlegend": False,
             "margin": {"l": 64, "r": 96, "t": 24, "b": 56},
@@ -72,6 +86,19 @@ def use_theme() -> None:
     pio.templates["headroom"] = template()
     pio.templates.default = "headroom"
     pio.renderers.default = "plotly_mimetype"
+
+
+def stroke(colour: str) -> dict[str, Any]:
+    """The marker of a modelled value on an axis of names, where a line has no place.
+
+    A stroke, because dots are what was measured.
+    """
+    return {
+        "symbol": "line-ns-open",
+        "size": 16,
+        "color": colour,
+        "line": {"width": 3.5, "color": colour},
+    }
 
 
 def figure(height: int = 400) -> go.Figure:
@@ -204,6 +231,28 @@ def level(drawn: go.Figure, y: float, text: str, *, log_y: bool = False) -> None
     )
 
 
+def limit(drawn: go.Figure, x: float, text: str, *, log_x: bool = False) -> None:
+    """A vertical line up the figure, such as an objective of latency, named beside its foot."""
+    drawn.add_shape(
+        type="line",
+        yref="paper",
+        x0=x,
+        x1=x,
+        y0=0,
+        y1=1,
+        line={"color": NEUTRAL, "width": 2, "dash": "longdash"},
+    )
+    drawn.add_annotation(
+        x=math.log10(x) if log_x else x,
+        yref="paper",
+        y=1,
+        yanchor="bottom",
+        text=text,
+        showarrow=False,
+        font={"size": 12},
+    )
+
+
 def mark(
     drawn: go.Figure,
     x: Estimate,
@@ -227,7 +276,7 @@ def mark(
             x1=x.high,
             y0=0,
             y1=1,
-            fillcolor="rgba(128,128,128,0.14)",
+            fillcolor=SHADE,
             line={"width": 0},
             layer="below",
         )
@@ -252,16 +301,6 @@ def mark(
         align="left" if side == "right" else "right",
         font={"size": 12},
     )
-
-
-def translucent(colour: str, opacity: float) -> str:
-    """A #rrggbb colour as rgba text.
-
-    >>> translucent("#0072B2", 0.5)
-    'rgba(0,114,178,0.5)'
-    """
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def log_ticks(low: float, high: float) -> list[float]:
