@@ -95,6 +95,7 @@ class Conditions(Record):
     generator_cpu_fraction: float
     steal_fraction: float
     foreign_cpu_fraction: float
+    lower_cpu_fraction: float = 0.0  # of that, by processes of a lower priority
     dropped: int
     wrong_status: int
     speed_ratio: float  # of a fixed spin after the run to before it

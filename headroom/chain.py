@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headroom import availability
+from headroom.applicable import require_applicable
 from headroom.artefacts import Calibration, Prediction, Run, Summary, Verdict
 from headroom.calibrate import calibrate
 from headroom.compare import compared
@@ -37,6 +38,7 @@ def report(run: Run, say: Say) -> Path:
             if not run.has(Calibration):
                 say("calibrating: what one request of each kind costs")
                 calibrate(run, info, say)
+            require_applicable(run)
             if not run.has(Prediction):
                 say("predicting, before any of these loads is offered")
                 predict(run, say)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from headroom import chain
+from headroom.applicable import require_applicable
 from headroom.artefacts import (
     BillArtefact,
     Calibration,
@@ -47,6 +48,7 @@ def calibrated(run: Run) -> Calibration:
 
 def predicted(run: Run) -> Prediction:
     """Predict from the run's calibration."""
+    require_applicable(run)
     found = predict(run, say)
     show(
         "predicted",
@@ -64,6 +66,7 @@ def predicted(run: Run) -> Prediction:
 
 def measured(run: Run) -> Summary:
     """Offer the run's loads to its stack."""
+    require_applicable(run)
     with running_stack(run.scenario, say, name=run.folder.name) as info:
         return measure(run, info, say)
 

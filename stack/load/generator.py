@@ -1,5 +1,6 @@
 """The Locust process: started, listened to, and surely ended."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -131,7 +132,9 @@ class Generator:
             stderr=log,
             pass_fds=self._descriptors,
             cwd=_PROJECT,
-            process_group=0,  # Ctrl-C reaches the workbench only, which then ends Locust
+            # Ctrl-C reaches the workbench only, which then ends Locust; and a session of its own
+            # can be preferred without preferring the terminal's (stack.load.priority).
+            start_new_session=True,
             env={name: value for name, value in os.environ.items() if name[:7] != "LOCUST_"},
         )
 
@@ -197,9 +200,12 @@ class Generator:
 
     def _snapshot(self) -> CpuSnapshot:
         pids = dict(self._pids_by_part)
+        nice = 0
         if self._process is not None:
             pids[GENERATOR] = (self._process.pid,)
-        return snapshot(pids)
+            with contextlib.suppress(ProcessLookupError):
+                nice = os.getpriority(os.PRIO_PROCESS, self._process.pid)
+        return snapshot(pids, nice=nice)
 
 
 def _end(process: subprocess.Popen[bytes], wait_s: float) -> None:

@@ -5,6 +5,7 @@ stack that answers slowly or with server errors is a valid finding, as long as e
 left for their latencies to mean something.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -36,15 +37,24 @@ class Limits:
     dropped_fraction: float = 0.0
     wrong_status_fraction: float = 0.001
     failed_fraction: float = 0.05
+    # Whether work of a lower priority than the generator's, which gives way, counts as foreign CPU.
+    counts_lower_cpu: bool = True
 
     def dilated(self) -> Self:
         """For emulated machines in dilated time: beside their holds noise matters less.
 
-        Most of the machine idles then, and holds are tens of milliseconds; a hog that keeps one of
-        two cores busy is still seen.
+        Most of the machine idles then, and holds are tens of milliseconds. All parts of an
+        emulation have the generator's priority (stack.load.priority): who has less gives way, and
+        is judged by what it does, late dispatches and holds that overrun. Who has not, such as a
+        hog that keeps one of two cores busy, is still seen. The machine's speed matters to nothing.
         """
         return replace(
-            self, steal_fraction=0.15, foreign_cpu_fraction=0.25, dispatch_lag_p99_s=0.010
+            self,
+            steal_fraction=0.15,
+            foreign_cpu_fraction=0.25,
+            counts_lower_cpu=False,
+            dispatch_lag_p99_s=0.010,
+            speed_change_factor=math.inf,
         )
 
 
@@ -63,6 +73,9 @@ class Validity(BaseModel):
     generator_cpu_fraction: float  # of one core
     steal_fraction: float  # of the machine
     foreign_cpu_fraction: float  # of the machine, by processes of neither stack nor generator
+    lower_cpu_fraction: float = (
+        0.0  # of that, by processes of a lower priority than the generator's
+    )
     dropped: int  # never sent: too many were in flight
     wrong_status: int  # answered, but neither as expected nor with a server error
     failed: int  # server errors, timeouts, broken or refused connections
@@ -115,6 +128,7 @@ def judge(
         generator_cpu_fraction=use.cpu_s.get(generator, 0.0) / use.wall_s,
         steal_fraction=use.steal_fraction,
         foreign_cpu_fraction=use.foreign_cpu_fraction,
+        lower_cpu_fraction=use.lower_cpu_fraction,
         dropped=int((end == DROPPED).sum()),
         wrong_status=int((answered & ~right & ~server_error).sum()),
         failed=int(
@@ -166,10 +180,13 @@ def _reasons(seen: Validity, limits: Limits) -> Iterator[str]:
             f"dispatch lag p99 is {seen.dispatch_lag_p99_s * 1e3:.1f} ms, "
             f"limit {limits.dispatch_lag_p99_s * 1e3:g} ms"
         )
+    foreign = seen.foreign_cpu_fraction
+    if not limits.counts_lower_cpu:
+        foreign -= seen.lower_cpu_fraction
     for name, value, limit in (
         ("generator CPU", seen.generator_cpu_fraction, limits.generator_cpu_fraction),
         ("steal", seen.steal_fraction, limits.steal_fraction),
-        ("foreign CPU", seen.foreign_cpu_fraction, limits.foreign_cpu_fraction),
+        ("foreign CPU", foreign, limits.foreign_cpu_fraction),
         ("drops", seen.dropped / seen.requests, limits.dropped_fraction),
         ("wrong status codes", seen.wrong_status / seen.requests, limits.wrong_status_fraction),
         ("failed requests", seen.failed / seen.requests, limits.failed_fraction),

@@ -7,6 +7,7 @@ restart would hide the very failure that somebody wants to see.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.gates.emulation import EmulatedStack
 from stack.infra.nginx import Tls
+from stack.load.priority import run_promptly
 from stack.local import parts as rooms
 from stack.local.certificate import local_tls
 from stack.local.channel import listening
@@ -246,6 +248,9 @@ class Supervisor:
             death_signal=part.death_signal,
         )
         exited = self._exits[part.name] = self.children.watch(pid)
+        if self.spec.emulation is not None:
+            with contextlib.suppress(ProcessLookupError):  # that it ended is told by `exited`
+                run_promptly(pid)  # a part of an emulation keeps to a timetable
         self._set_part(
             part.name,
             state="starting",

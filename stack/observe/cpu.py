@@ -12,11 +12,13 @@ bursts that start at a tick too often (measured here: 1.49 s for 1.23 s of work 
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_NICE = 16  # place of a process's priority among its fields
+OTHERS = ""  # the part of processes that are of none
 _CPUCLOCK_SCHED = 2  # of <linux/posix-timers.h>: the precise clock of a process
 
 
@@ -45,6 +47,7 @@ class CpuSnapshot:
     cores: int
     host: HostTime
     processes: Mapping[int, ProcessTime]
+    lower: Mapping[int, ProcessTime] = field(default_factory=dict)  # others of lower priority
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class CpuUse:
     busy_s: float  # all processes and the kernel, all cores
     steal_s: float
     ended: tuple[int, ...] = ()  # processes that ended in between: their last CPU is not in `cpu_s`
+    lower_s: float = 0.0  # by processes of others with a lower priority, as far as they were seen
 
     @property
     def steal_fraction(self) -> float:
@@ -68,27 +72,38 @@ class CpuUse:
         """Share of the machine used by what is in no part: other processes, the kernel itself."""
         return max(0.0, self.busy_s - sum(self.cpu_s.values())) / (self.wall_s * self.cores)
 
+    @property
+    def lower_cpu_fraction(self) -> float:
+        """Share of the machine used by others' processes that give way; part of the foreign one."""
+        return min(self.foreign_cpu_fraction, self.lower_s / (self.wall_s * self.cores))
+
     def cores_used(self, part: str) -> float:
         """CPU seconds per second of one part: 1 is one whole core."""
         return self.cpu_s[part] / self.wall_s
 
 
-def snapshot(pids_by_part: Mapping[str, Iterable[int]]) -> CpuSnapshot:
+def snapshot(pids_by_part: Mapping[str, Iterable[int]], *, nice: int = 0) -> CpuSnapshot:
     """Read the clocks of all processes of all parts, and of the machine.
 
     A process belongs to the part that names it, else to the part of its nearest named ancestor.
-    A pid that no longer runs is left out.
+    A pid that no longer runs is left out. Others that are nicer than `nice` are `lower`.
     """
     named = {pid: part for part, pids in pids_by_part.items() for pid in pids}
-    processes = {}
+    processes, lower = {}, {}
     for pid, (part, fields) in _members(named).items():
+        is_lower = part == OTHERS
+        if is_lower and int(fields[_NICE]) <= nice:
+            continue
         try:
             own_ns = time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
         except OSError:  # it ended just now
             continue
         reaped_s = (int(fields[13]) + int(fields[14])) / _TICKS_PER_S
-        processes[pid] = ProcessTime(part, int(fields[19]), own_ns / 1e9, reaped_s)
-    return CpuSnapshot(time.monotonic(), os.cpu_count() or 1, _host_time(), processes)
+        (lower if is_lower else processes)[pid] = ProcessTime(
+            part, int(fields[19]), own_ns / 1e9, reaped_s
+        )
+    host = _host_time()
+    return CpuSnapshot(time.monotonic(), os.cpu_count() or 1, host, processes, lower)
 
 
 def main_thread_s(pid: int) -> float:
@@ -117,11 +132,18 @@ def difference(before: CpuSnapshot, after: CpuSnapshot) -> CpuUse:
     idle_s = after.host.idle_s - before.host.idle_s
     steal_s = max(0.0, after.host.steal_s - before.host.steal_s)
     busy_s = max(0.0, wall_s * after.cores - idle_s - steal_s)
-    return CpuUse(wall_s, after.cores, cpu_s, busy_s, steal_s, tuple(ended))
+    # Children that ended were reaped by their parents, whose sum has them; what a process had used
+    # before the first snapshot is in both sums, or is taken off when it ended unseen.
+    lower_s = max(0.0, _total_s(after.lower) - _total_s(before.lower))
+    return CpuUse(wall_s, after.cores, cpu_s, busy_s, steal_s, tuple(ended), lower_s)
+
+
+def _total_s(processes: Mapping[int, ProcessTime]) -> float:
+    return sum(process.own_s + process.reaped_s for process in processes.values())
 
 
 def _members(named: Mapping[int, str]) -> dict[int, tuple[str, list[str]]]:
-    """Part and `/proc/<pid>/stat` fields (from the third, `state`, on) of each member's process."""
+    """Part and `/proc/<pid>/stat` fields (from the third, `state`, on) of each process."""
     fields_of = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -136,8 +158,8 @@ def _members(named: Mapping[int, str]) -> dict[int, tuple[str, list[str]]]:
         ancestor = pid
         while ancestor not in named and ancestor in fields_of:
             ancestor = int(fields_of[ancestor][1])
-        if ancestor in named and fields[0] not in "ZX":
-            members[pid] = (named[ancestor], fields)
+        if fields[0] not in "ZX":
+            members[pid] = (named.get(ancestor, OTHERS), fields)
     return members
 
 

@@ -18,6 +18,7 @@ def run(
     status: int = 200,
     end: int = ANSWERED,
     spoilt: int = 0,
+    limits: Limits | None = None,
 ) -> Validity:
     """Ten seconds of load of which the first `spoilt` requests end with `end` and `status`."""
     intended_s = np.linspace(2.0, 12.0, load_per_s * 10)
@@ -33,7 +34,7 @@ def run(
         generator="generator",
         speeds_per_s=speeds_per_s,
         complete=complete,
-        limits=Limits(),
+        limits=limits or Limits(),
     )
 
 
@@ -87,3 +88,13 @@ def test_a_run_in_which_nothing_was_sent_is_invalid_and_has_no_nan() -> None:
 
 def test_dilated_time_bears_more_steal() -> None:
     assert Limits().dilated().steal_fraction > Limits().steal_fraction
+
+
+def test_in_dilated_time_only_work_that_does_not_give_way_counts_as_foreign() -> None:
+    use = CpuUse(10.0, 2, {"generator": 1.0}, 19.0, 0.1, lower_s=17.0)
+    limits = Limits().dilated()
+    assert run(use=use, limits=limits).valid
+    assert run(use=use, limits=limits).lower_cpu_fraction == pytest.approx(0.85)
+    assert run(use=use).reasons == ("foreign CPU: 90.00%, limit 10.00%",)
+    hog = CpuUse(10.0, 2, {"generator": 1.0}, 19.0, 0.1, lower_s=9.0)
+    assert run(use=hog, limits=limits).reasons == ("foreign CPU: 45.00%, limit 25.00%",)

@@ -48,6 +48,36 @@ def test_a_child_belongs_to_the_part_of_its_nearest_named_ancestor() -> None:
     assert process.pid not in snapshot({"child": [process.pid]}).processes
 
 
+def test_only_the_others_that_give_way_are_lower() -> None:
+    with subprocess.Popen(
+        ["nice", "-n", "5", sys.executable, "-S", "-c", BURN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        after = snapshot({})
+        ours = snapshot({"ours": [process.pid]})
+        process.communicate()
+    assert after.lower[process.pid].own_s >= 0.2
+    assert os.getpid() not in after.lower or os.nice(0) > 0
+    assert process.pid not in ours.lower
+    assert ours.processes[process.pid].part == "ours"
+
+
+def test_what_ended_is_not_counted_as_lower_twice() -> None:
+    """3 s of a process that ended come back in its parent's reaped time; 2 s are new."""
+    host = HostTime(0.0, 0.0)
+    before = CpuSnapshot(
+        0.0, 2, host, {}, {1: ProcessTime("", 7, 1.0, 0.0), 2: ProcessTime("", 8, 3.0, 0.0)}
+    )
+    after = CpuSnapshot(10.0, 2, host, {}, {1: ProcessTime("", 7, 1.5, 4.5)})
+    use = difference(before, after)
+    assert use.lower_s == pytest.approx(2.0)
+    assert use.lower_cpu_fraction == pytest.approx(0.1)
+
+
 def test_difference_by_hand() -> None:
     """Two cores, 10 s: 4 s of idle and 2 s stolen leave 14 s busy, 9 s of them ours."""
     before = CpuSnapshot(
