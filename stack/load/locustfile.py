@@ -68,7 +68,8 @@ class Schedule:
             plan.head.tolist(), plan.authorization.tolist(), plan.body.tolist(), strict=True
         )
         self.pieces = list(pieces)
-        self.id_line = b"X-Request-Id: " + plan.run_id.encode() + b"-%d\r\n\r\n"
+        # The time it is due is for emulated machines: by it they tell who came first.
+        self.id_line = b"X-Request-Id: " + plan.run_id.encode() + b"-%d\r\nX-Due: %.6f\r\n\r\n"
         self.replicas: dict[bytes, int] = {b"": -1}
         self.unexpected: dict[tuple[int, int], UnexpectedStatus] = {}
 
@@ -102,7 +103,8 @@ class Schedule:
     def _send(self, index: int) -> None:
         head, authorization, body = self.pieces[index]
         pieces = self.plan.pieces
-        identity = self.id_line % self.request_id[index]
+        due_s = self.start_s + self.intended_s[index]
+        identity = self.id_line % (self.request_id[index], due_s)
         request = pieces[head] + pieces[authorization] + identity + pieces[body]
         sent_s = time.monotonic()
         self.sent += 1

@@ -41,8 +41,9 @@ _COLUMNS = ("intended_s", "request_id", "operation", "head", "authorization", "b
 class Plan:
     """A schedule of requests; head, authorization and body of each are indices into `pieces`.
 
-    A request on the wire is head, authorization, `X-Request-Id: <run_id>-<request_id>`, an empty
-    line, body. Most pieces serve many requests, so the plan of a long run stays small.
+    A request on the wire is head, authorization, `X-Request-Id: <run_id>-<request_id>`, `X-Due:
+    <monotonic s>`, an empty line, body. Most pieces serve many requests, so the plan of a long run
+    stays small.
     """
 
     run_id: str

@@ -8,6 +8,7 @@ emulation, and for requests that are not emulated, it does nothing.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from time import monotonic
@@ -26,7 +27,9 @@ from stack.infra.operations import Operation
 from stack.service.trace import current_trace
 
 TICK_S = 0.001  # of the event loop's timers
-_ID = b"x-request-id"
+_ID, _DUE = b"x-request-id", b"x-due"
+_TOLD = frozenset({_ID, _DUE})
+_TIME = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
 
 
 class PrimaryKnowing(Protocol):
@@ -144,22 +147,25 @@ class Visits:
 
     __slots__ = ("_counts", "_left_s", "emulated", "identity", "operation")
 
-    def __init__(self, emulated: Emulated, operation: Operation, identity: Identity) -> None:
+    def __init__(
+        self, emulated: Emulated, operation: Operation, identity: Identity, due_s: float | None
+    ) -> None:
         self.emulated = emulated
         self.operation = operation
         self.identity = identity
         self._counts: dict[str, int] = {}
-        self._left_s: float | None = None
+        self._left_s = due_s
 
     def arrival_s(self) -> float:
         """When the request arrives at its next machine by its own clock: as it left the last one.
 
-        Unless that is longer ago than a wake-up may be late; or it waited for another's read.
+        At the first machine that is when it was due, where its sender told. Unless that is longer
+        ago than a wake-up may be late; or it waited for another's read.
         """
         now_s = monotonic()
         if self._left_s is None or current_trace().coalesced:
             return now_s
-        return max(self._left_s, now_s - GRACE_S)
+        return max(now_s - GRACE_S, min(self._left_s, now_s + GRACE_S))
 
     def leaves(self, at_s: float) -> None:
         """Note when the request leaves a machine by its own clock."""
@@ -283,13 +289,16 @@ class Gated:
 
     def _visits(self, scope: Scope) -> Visits | None:
         operation = operation_of(scope["method"], scope["path"])
-        identity = next(
-            (identity_of(text.decode("latin-1")) for name, text in scope["headers"] if name == _ID),
-            None,
-        )
+        told = {name: text.decode("latin-1") for name, text in scope["headers"] if name in _TOLD}
+        identity = identity_of(told.get(_ID, ""))
         if operation is None or identity is None:
             return None
-        return Visits(self._emulated, operation, identity)
+        return Visits(self._emulated, operation, identity, _seconds(told.get(_DUE, "")))
+
+
+def _seconds(text: str) -> float | None:
+    """A time that a header tells; None for what is none."""
+    return float(text) if _TIME.fullmatch(text) else None
 
 
 async def _sleep_until(when_s: float) -> None:
