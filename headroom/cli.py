@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import chain, plan_cli, price_cli, steps
+from headroom import chain, fault_cli, plan_cli, price_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
 from headroom.artefacts import JudgedLedger, Run, Verdict
@@ -51,6 +51,7 @@ app.command("price")(price_cli.price)
 app.command("plan")(plan_cli.plan)
 app.command("whatif")(plan_cli.whatif)
 app.add_typer(fidelity_app, name="fidelity")
+app.add_typer(fault_cli.fault_app, name="fault")
 
 StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
 
@@ -160,13 +161,15 @@ def up(
     scenario: ScenarioName = "million-users",
     port: Annotated[int, typer.Option(help="of the load balancer; 0: any free one")] = 0,
     name: StackName = "default",
+    *,
     tls: Annotated[bool, typer.Option("--tls", help="HTTPS too, with a local certificate")] = False,
+    faults: fault_cli.TakesFaults = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the scenario's stack, seed it, and leave it running."""
     wanted = scenario_at(scenario)
     folder = stack_folder(name)
-    spec = stack_spec(wanted, name=name, http_port=port, tls=tls)
+    spec = stack_spec(wanted, name=name, http_port=port, tls=tls, faults=faults)
     info = start_detached(spec, folder, progress=say)
     try:
         seed_stack(wanted, info, say)

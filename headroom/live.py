@@ -26,8 +26,12 @@ def stack_spec(
     http_port: int = 0,
     tls: bool = False,
     emulation: Emulation | None = None,
+    faults: bool = False,
 ) -> StackSpec:
-    """The local stack of a scenario's topology; with an emulation in that one's dilated time."""
+    """The local stack of a scenario's topology; with an emulation in that one's dilated time.
+
+    `faults`: that can be switched on while it runs (`stack.local.faults`).
+    """
     if emulation is not None:
         scenario = dilated(scenario)
     topology = scenario.topology
@@ -71,6 +75,7 @@ def stack_spec(
         # The load comes from one address and speaks for many users.
         trust_forwarded_for=topology.limits is not None,
         tls=tls,
+        takes_faults=faults,
         emulation=emulation,
     )
 
@@ -143,13 +148,19 @@ def empty_cache(info: StackInfo) -> None:
 
 @contextlib.contextmanager
 def running_stack(
-    scenario: Scenario, say: Say, *, name: str | None = None, emulation: Emulation | None = None
+    scenario: Scenario,
+    say: Say,
+    *,
+    name: str | None = None,
+    emulation: Emulation | None = None,
+    faults: bool = False,
 ) -> Iterator[StackInfo]:
     """The scenario's stack, seeded; it ends with the block, and with this process.
 
-    Raises a StackError that says what to do when it cannot start.
+    With `faults` they can be switched on inside it (`stack.local.faults`). Raises a StackError
+    that says what to do when it cannot start.
     """
-    spec = stack_spec(scenario, name=name, emulation=emulation)
+    spec = stack_spec(scenario, name=name, emulation=emulation, faults=faults)
     running: RunningStack
     with start(spec, stack_folder(spec.name), progress=say) as running:
         seed_stack(scenario, running.info, say)

@@ -233,6 +233,19 @@ class ScaleRefused(StackError):
         )
 
 
+class FaultsOff(StackError):
+    """A fault was to be switched on in a stack that takes none."""
+
+    def __init__(self, stack: str) -> None:
+        super().__init__(stack=stack)
+
+    def describe(self) -> str:
+        """Name the stack and how to start one that does."""
+        return (
+            f"stack {self.values['stack']} takes no faults: start one with `headroom up --faults`"
+        )
+
+
 class PartFailed(StackError):
     """A part ended by itself, or did not become ready in time."""
 

@@ -12,9 +12,9 @@ from typing import Any
 from sim.model import Demands, VisitDemand
 from sim.scenario import FAMILY_OF, Family, Operation, Scenario
 
-SCALE = 20.0
+SCALE = 40.0
 SLOTS = {"api": 2, "redis": 1, "mongo": 4, "elasticsearch": 4}  # vCPUs; Redis has one thread
-TTL_S = {"listing": 1.0, "favourites": 1.5, "search": 0.75}  # so that entries expire within a cell
+TTL_S = {"listing": 0.5, "favourites": 0.75, "search": 0.375}  # entries expire within a cell
 READS = {"list": 0.30, "list_cursor": 0.10, "detail": 0.15, "search": 0.15, "favourites": 0.15}
 WRITES = {"favourite_add": 0.10, "product_update": 0.02, "login": 0.03}
 WRITE_HEAVY = {
@@ -50,7 +50,19 @@ class Topology:
     says: str
     scenario: Scenario
     demands: Demands
-    targets: tuple[float, ...] = (0.30, 0.50, 0.70, 0.80, 0.90, 0.95)
+    targets: tuple[float, ...]
+
+
+TARGETS = (0.30, 0.50, 0.70, 0.80, 0.90, 0.95)
+CATALOGUE = {
+    "products": 600,
+    "users": 200,
+    "categories": 6,
+    "pages_per_category": 5,
+    "page_size": 10,
+    "search_queries": 300,
+}
+SKEW = {"products_zipf": 0.9, "listing_zipf": 1.0, "search_zipf": 0.9, "users_zipf": 0.6}
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,9 @@ class _Design:
     mix: Mapping[str, float] = field(default_factory=lambda: READS | WRITES)
     api_factor: float = 1.0  # on the API's demands: many replicas must be the busy ones
     database_factor: float = 1.0
+    catalogue: Mapping[str, int] = field(default_factory=lambda: CATALOGUE)
+    skew: Mapping[str, float] = field(default_factory=lambda: SKEW)
+    targets: tuple[float, ...] = TARGETS
 
 
 DESIGNS = {
@@ -94,6 +109,21 @@ DESIGNS = {
         "two of three requests search, in Elasticsearch", engine="elasticsearch", mix=SEARCH_HEAVY
     ),
     "write-heavy": _Design("half of the requests write", mix=WRITE_HEAVY, replicas=2),
+    "many-updates": _Design(
+        "one in eight requests updates a product, which clears all lists",
+        mix=READS | WRITES | {"detail": 0.05, "product_update": 0.12},
+        targets=(0.50, 0.80),
+    ),
+    "large-catalogue": _Design(
+        "ten times the products, lists and queries: most of them are not in the cache",
+        catalogue=CATALOGUE | {"products": 6000, "pages_per_category": 50, "search_queries": 3000},
+        targets=(0.50, 0.80),
+    ),
+    "even-interest": _Design(
+        "no list, query or user is much more popular than another",
+        skew=dict.fromkeys(SKEW, 0.3),
+        targets=(0.50, 0.80),
+    ),
     "assignment": _Design(
         "the baseline: one API server, one mongod, no cache, text search in the database",
         replicas=1,
@@ -112,7 +142,7 @@ def topology(name: str, scale: float = SCALE) -> Topology:
     """The topology of that name, at a scale; KeyError when there is none."""
     design = DESIGNS[name]
     scenario = _scenario(name, design, scale)
-    return Topology(name, design.says, scenario, _demands(scenario, design))
+    return Topology(name, design.says, scenario, _demands(scenario, design), design.targets)
 
 
 def _scenario(name: str, design: _Design, scale: float) -> Scenario:
@@ -128,14 +158,8 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
             "daily_active_fraction": 1.0,
             "requests_per_session": 1.0,
             "mix": {Operation(operation): share for operation, share in design.mix.items()},
-            "catalogue": {
-                "products": 600,
-                "users": 200,
-                "categories": 6,
-                "pages_per_category": 5,
-                "page_size": 10,
-                "search_queries": 300,
-            },
+            "catalogue": dict(design.catalogue),
+            "popularity": dict(design.skew),
         },
         "topology": {
             "load_balancer": {"policy": design.balancing},

@@ -185,8 +185,9 @@ def events_part(environment: dict[str, str], layout: Layout) -> Part:
     )
 
 
-def mongo_part(number: int, layout: Layout) -> Part:
+def mongo_part(number: int, layout: Layout, *, takes_faults: bool = False) -> Part:
     """One member of the replica set (a set of one where the database has one member)."""
+    switches = ("--setParameter", "enableTestCommands=1") if takes_faults else ()
     binary = servers.find_server(servers.MONGOD)
     name = f"mongo-{number}"
 
@@ -195,7 +196,7 @@ def mongo_part(number: int, layout: Layout) -> Part:
             *(str(binary), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
             *("--dbpath", str(layout.room(name)), "--replSet", REPLICA_SET),
             *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", "--quiet"),
-            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false", *switches),
         ]
 
     return Part(name, "mongo", command, mongo_answers, "an answer to `ping`")

@@ -55,6 +55,7 @@ class StackSpec(BaseModel):
     trust_forwarded_for: bool = False
     tls: bool = False  # HTTPS on a port of its own, beside HTTP
     cors_origins: tuple[Origin, ...] = ()  # web pages from there may call the API
+    takes_faults: bool = False  # that are switched on while it runs (stack.local.faults)
     emulation: Emulation | None = None  # machines in dilated time; None: as fast as it goes
 
     def model_post_init(self, _context: object) -> None:

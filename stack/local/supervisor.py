@@ -160,10 +160,12 @@ class Supervisor:
 
     async def _start_database(self) -> str:
         async with asyncio.TaskGroup() as group:
-            members = [
-                group.create_task(self.bring_up(rooms.mongo_part(number + 1, self.layout)))
+            faulty = self.spec.takes_faults
+            parts = [
+                rooms.mongo_part(number + 1, self.layout, takes_faults=faulty)
                 for number in range(self.spec.database_members)
             ]
+            members = [group.create_task(self.bring_up(part)) for part in parts]
         ports = [member.result() for member in members]
         forming = form_replica_set(REPLICA_SET, ports, self.spec.election_timeout_s)
         try:

@@ -89,7 +89,8 @@ def snapshot(pids_by_part: Mapping[str, Iterable[int]], *, nice: int = 0) -> Cpu
     A pid that no longer runs is left out. Others that are nicer than `nice` are `lower`.
     """
     named = {pid: part for part, pids in pids_by_part.items() for pid in pids}
-    processes, lower = {}, {}
+    processes: dict[int, ProcessTime] = {}
+    lower: dict[int, ProcessTime] = {}
     for pid, (part, fields) in _members(named).items():
         is_lower = part == OTHERS
         if is_lower and int(fields[_NICE]) <= nice:
