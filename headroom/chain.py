@@ -15,7 +15,6 @@ from headroom.plan import measured_in, planned
 from headroom.plan_records import PlanArtefact
 from headroom.predict import predict
 from headroom.price import priced
-from headroom.render import render
 from headroom.traces import offered_order
 from headroom.verdict import verdict
 from headroom.whatif import WhatIfArtefact, what_ifs
@@ -47,6 +46,8 @@ def report(run: Run, say: Say) -> Path:
         say("stack stopped")
     judge(run)
     look_ahead(run, say)
+    from headroom.render import render  # papermill and its formats: seconds of every command
+
     say("rendering the report")
     return render(run)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -11,10 +12,12 @@ from sim.scenario import Scenario
 from stack.gates.emulation import Emulation
 from stack.infra.catalogue import Catalogue
 from stack.infra.limits import Limits
-from stack.infra.seed import BATCH, Seeded, seed
 from stack.infra.settings import SeedSettings
 from stack.load.requests import Credentials
 from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
+
+if TYPE_CHECKING:
+    from stack.infra.seed import Seeded
 
 Say = Callable[[str], None]
 
@@ -82,12 +85,14 @@ def stack_spec(
 
 def seed_stack(
     scenario: Scenario, info: StackInfo, say: Say, *, products: int | None = None
-) -> Seeded:
+) -> "Seeded":
     """Fill a running stack with the scenario's catalogue (idempotent)."""
     catalogue = catalogue_of(scenario)
     if products is not None:
         catalogue = catalogue.model_copy(update={"products": products})
     assert info.mongo_url is not None
+    from stack.infra.seed import BATCH, seed  # the clients of both databases: half a second
+
     settings = SeedSettings.model_validate(
         {
             "mongo_url": info.mongo_url,

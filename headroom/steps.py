@@ -17,14 +17,12 @@ from headroom.artefacts import (
 from headroom.availability import AvailabilityArtefact, available
 from headroom.calibrate import calibrate
 from headroom.claims import Ledger, judged
-from headroom.claims.experiments import try_live
 from headroom.claims.figures import Evidence
 from headroom.console import figure, milliseconds, say, show
 from headroom.live import running_stack
 from headroom.measure import measure
 from headroom.predict import predict
 from headroom.price import priced
-from headroom.render import render
 from headroom.wording import with_range
 from sim.cost import price_book
 from sim.scenario import Scenario
@@ -133,6 +131,8 @@ def availability_of_scenario(
 def claims_judged(ledger: Ledger, run: Run, *, live: bool) -> JudgedLedger:
     """Judge every claim of a ledger, with what the run holds; `live` tries the rest on stacks."""
     if live:
+        from headroom.claims.experiments import try_live  # all servers' clients
+
         try_live(run, say)
     experiments = run.read(Experiments) if run.has(Experiments) else None
     if not run.has(BillArtefact):
@@ -158,5 +158,7 @@ def claims_judged(ledger: Ledger, run: Run, *, live: bool) -> JudgedLedger:
 
 def rendered(run: Run) -> Path:
     """Judge and draw a measured run again."""
+    from headroom.render import render  # see chain.report
+
     chain.judge(run)
     return render(run)

@@ -127,7 +127,7 @@ class Generator:
         )
         return subprocess.Popen(
             [sys.executable, *launcher, sys.executable, *locust],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             pass_fds=self._descriptors,
@@ -192,6 +192,8 @@ class Generator:
         elif event in {"progress", "finished"}:
             self._facts = said
             self._finished = event == "finished"
+            if self._finished and self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()  # its clocks are taken: it may end
             if self._progress is not None:
                 numbers = {key: said[key] for key in ("sent", "done", "failed", "dropped")}
                 self._progress(Progress(said["elapsed_s"], self._last_s, **numbers))
@@ -210,8 +212,9 @@ class Generator:
 
 def _end(process: subprocess.Popen[bytes], wait_s: float) -> None:
     """Let Locust end by itself for so long, then kill its group; it has nothing to save."""
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
     try:
         process.wait(timeout=wait_s)
     except subprocess.TimeoutExpired:

@@ -11,6 +11,7 @@ never seen ("coordinated omission").
 import gc
 import json
 import os
+import select
 import sys
 import time
 from typing import Any
@@ -36,6 +37,7 @@ from stack.load.priority import run_promptly
 
 HEAD_START_S = 0.25  # between "started" and the first request's time
 PROGRESS_EVERY_S = 1.0
+CLOCK_WAIT_S = 5.0  # a starter on a busy machine reads our CPU clock late, but not after our end
 BATCH = 8  # requests started in one go when several are due, before answers are looked at
 
 
@@ -89,6 +91,7 @@ class Schedule:
         reporter.kill()
         self.connections.close()
         say(event="finished", **self._counts())
+        select.select([sys.stdin], [], [], CLOCK_WAIT_S)  # until the starter has read our clocks
 
     def _replica_names(self) -> list[str]:
         return [name.decode("latin-1") for name in self.replicas][1:]
