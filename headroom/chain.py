@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from headroom import availability
 from headroom.applicable import require_applicable
 from headroom.artefacts import Calibration, Prediction, Run, Summary, Verdict
+from headroom.availability import available
 from headroom.calibrate import calibrate
 from headroom.compare import compared
 from headroom.live import running_stack
@@ -80,7 +80,7 @@ def judge(run: Run) -> Verdict:
     run.write(bill)
     run.write(load_cost(scenario, book, cpu_s, measured.measured_on, assumed=measured.assumed))
     advised = priced(scenario, prediction.replicas_for_peak, api_cpu_s=triple(cpu_s))
-    modelled = availability.available(scenario, book, api_needed=prediction.replicas_for_peak)
+    modelled = available(scenario, book, api_needed=prediction.replicas_for_peak)
     run.write(modelled)
     found = verdict(scenario, prediction, summary, bill, advised, modelled=modelled)
     run.write(found)

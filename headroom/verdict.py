@@ -1,6 +1,5 @@
 """The answer first: does the architecture carry its users, how far, and at what price."""
 
-from headroom import availability
 from headroom.artefacts import (
     BillArtefact,
     Estimate,
@@ -12,6 +11,8 @@ from headroom.artefacts import (
     Verdict,
 )
 from headroom.availability import AvailabilityArtefact
+from headroom.availability import action as remedy_of
+from headroom.availability import objective as availability_objective
 from headroom.compare import measured_at
 from headroom.proportion import wilson
 from sim.scenario import Scenario
@@ -44,7 +45,7 @@ def verdict(
         *_hit_ratio(scenario, prediction, summary),
         *_concurrent_users(scenario, prediction),
         _capacity(prediction, peak),
-        availability.objective(scenario, modelled),
+        availability_objective(scenario, modelled),
     )
     valid = sum(cell.conditions.valid for cell in summary.cells)
     statuses = {objective.status for objective in objectives}
@@ -287,7 +288,7 @@ def actions(
             f"Add capacity where it binds: {prediction.production.bound_by}; "
             f"{_replicas_wanted(prediction)} API replicas carry the target."
         )
-    remedy = availability.action(modelled) if modelled else None
+    remedy = remedy_of(modelled) if modelled else None
     if "availability" in missed and remedy:
         steps.append(remedy)
     replicas = scenario.topology.api.replicas

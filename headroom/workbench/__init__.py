@@ -1,0 +1,47 @@
+"""What a notebook works with: `import headroom as hr` finds all of it by its short name.
+
+- `scenario`, `scenarios`: what is asked; `with_` changes it.
+- `predict`, `stack`, `compare`: foretell, measure on the live stack, set beside each other.
+- `plan`, `whatif`, `price`, `availability`, `claims`: what the models, the price book and the
+  ledger say.
+- `workload`, `run`: from access logs; from a run that was made before.
+"""
+
+from headroom.workbench.answers import Answer
+from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
+from headroom.workbench.live import LiveStack
+from headroom.workbench.questions import (
+    availability,
+    claims,
+    compare,
+    plan,
+    predict,
+    price,
+    run,
+    stack,
+    whatif,
+    workload,
+)
+from headroom.workbench.studies import Study, scenario, scenarios
+
+__all__ = [
+    "Answer",
+    "Calibrated",
+    "Comparison",
+    "Forecast",
+    "LiveStack",
+    "Measurement",
+    "Study",
+    "availability",
+    "claims",
+    "compare",
+    "plan",
+    "predict",
+    "price",
+    "run",
+    "scenario",
+    "scenarios",
+    "stack",
+    "whatif",
+    "workload",
+]

@@ -1,0 +1,236 @@
+"""The questions of the workbench; each is a step of the CLI and of the report, for a cell."""
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from headroom import chain
+from headroom.access_log import workload_from_logs
+from headroom.arguments import RUNS
+from headroom.artefacts import Calibration, Experiments, Machine, Prediction, Run, Summary
+from headroom.availability import MONTHS, available
+from headroom.claims import judged, load_ledger
+from headroom.claims.experiments import try_live
+from headroom.claims.figures import Evidence
+from headroom.plan import EXAMPLE, demands_for, planned
+from headroom.predict import predict as predicted
+from headroom.price import priced
+from headroom.whatif import what_ifs
+from headroom.workbench.answers import Availability, Bill, Claims, Plan, WhatIfs
+from headroom.workbench.cell import Progress, as_asked, in_a_cell
+from headroom.workbench.evidence import Comparison, Forecast, Measurement
+from headroom.workbench.live import LiveStack
+from headroom.workbench.studies import scenario, study_of
+from sim.cost import price_book
+from sim.scenario import Scenario
+
+Known = Run | Forecast | Measurement | Comparison  # what holds a calibration
+
+
+@in_a_cell
+def predict(s: Scenario, live: LiveStack | None = None) -> Forecast:
+    """Foretell latency, capacity, hit ratio and what binds, at loads nobody has offered.
+
+    Args:
+        s: the scenario.
+        live: its running stack, which is calibrated at low load first. Without one the service
+            demands of the shipped example stand in; the answer says so.
+    Raises: InvalidScenario when the demands of an operation are not known; HeadroomError when
+        `live` is of another architecture.
+
+    >>> import headroom as hr
+    >>> p = hr.predict(hr.scenario("million-users"))  # doctest: +SKIP
+    """
+    if live is not None:
+        return live.forecast(s)
+    run = Run.create(RUNS, s)
+    package = files("headroom")
+    for kind, name in ((Calibration, EXAMPLE), (Machine, "example_machine.json")):
+        run.write(kind.model_validate_json(package.joinpath(name).read_bytes()))
+    with Progress(f"predicting {s.name} from the example's calibration") as say:
+        predicted(run, say)
+    return Forecast(run, assumed=True)
+
+
+@in_a_cell
+def stack(s: Scenario, *, name: str | None = None) -> LiveStack:
+    """The scenario's stack on this machine; use it as a block, or call `start` and `stop`.
+
+    Args:
+        s: the scenario.
+        name: of the stack, where several of a scenario run at once.
+
+    >>> import headroom as hr
+    >>> with hr.stack(hr.scenario("laptop")) as live:  # doctest: +SKIP
+    ...     m = live.measure()
+    """
+    return LiveStack(s, name or f"lab-{s.name}"[:63])
+
+
+@in_a_cell
+def compare(forecast: Forecast, measurement: Measurement) -> Comparison:
+    """Set a prediction beside a measurement; where they are of one run, judge that run.
+
+    >>> import headroom as hr
+    >>> hr.compare(p, m)  # doctest: +SKIP
+    """
+    verdict = None
+    if forecast.run.folder == measurement.run.folder:
+        with Progress("judging"):
+            verdict = chain.judge(measurement.run)
+    return Comparison(forecast, measurement, verdict)
+
+
+@in_a_cell
+def plan(s: Scenario, known: Known | None = None, **changes: Any) -> Plan:
+    """The cheapest architecture that meets every objective with a stated probability.
+
+    Args:
+        s: the scenario.
+        known: what holds a calibration of this service, such as a forecast from a live stack;
+            without it the shipped example's demands stand in, between half and twice of them.
+        changes: fields of the scenario's `plan`, such as confidence_fraction=0.8, futures=200.
+    Raises: InvalidScenario for an unknown type, a missing price, an operation not measured.
+
+    >>> import headroom as hr
+    >>> hr.plan(hr.scenario("million-users"), futures=200)  # doctest: +SKIP
+    """
+    asked = _with_plan(s, changes)
+    with Progress(f"planning {s.name}") as say:
+        return Plan(planned(asked, demands_for(_run(known)), say))
+
+
+@in_a_cell
+def whatif(
+    s: Scenario,
+    *names: str,
+    known: Known | None = None,
+    size: float | None = None,
+    region: str | None = None,
+) -> WhatIfs:
+    """What changes would do to the architecture, and which uncertain input matters.
+
+    Args:
+        s: the scenario.
+        names: such as "growth", "cold_cache", "lost_primary"; none asks all.
+        known: as in `plan`.
+        size: of the one change that is asked: a factor; of "hit_ratio" a share of 1.
+        region: to move to, for "region".
+    Raises: InvalidScenario naming what may be asked.
+
+    >>> import headroom as hr
+    >>> hr.whatif(hr.scenario("million-users"), "growth", size=3.0)  # doctest: +SKIP
+    """
+    with Progress(f"what if, on {s.name}") as say:
+        found = what_ifs(s, demands_for(_run(known)), say, names, size=size, region=region)
+    return WhatIfs(found)
+
+
+@in_a_cell
+def price(s: Scenario, *, replicas: int | None = None) -> Bill:
+    """The monthly bill, from a dated price book.
+
+    Args:
+        s: the scenario.
+        replicas: API servers in place of the scenario's.
+    Raises: InvalidScenario for a price that the book does not have.
+
+    >>> import headroom as hr
+    >>> round(hr.price(hr.scenario("million-users")).artefact.stated_total_usd)
+    975
+    """
+    return Bill(priced(s, replicas))
+
+
+@in_a_cell
+def availability(s: Scenario, *, api_needed: int = 1, months: int = MONTHS) -> Availability:
+    """Minutes lost a month, the single points of failure, and what removing each costs.
+
+    Args:
+        s: the scenario.
+        api_needed: API servers that the demand takes.
+        months: simulated.
+
+    >>> import headroom as hr
+    >>> hr.availability(hr.scenario("million-users"), months=200).status
+    'FAIL'
+    """
+    return Availability(
+        available(s, price_book(s.prices.book), api_needed=api_needed, months=months)
+    )
+
+
+@in_a_cell
+def claims(
+    ledger: str | Path = "reports/claims.yaml",
+    known: Known | None = None,
+    *,
+    live: bool = False,
+) -> Claims:
+    """A verdict on every figure that a design document states.
+
+    Args:
+        ledger: a YAML file of claims.
+        known: a measured run to judge by; without it a new one is made.
+        live: try on live stacks what formulas and models cannot tell; takes minutes.
+    Raises: InvalidScenario naming a fault of the ledger.
+
+    >>> import headroom as hr
+    >>> hr.claims()  # doctest: +SKIP
+    """
+    wanted = load_ledger(as_asked(ledger))
+    run = _run(known) or Run.create(RUNS, scenario(wanted.scenario))
+    with Progress(f"judging {len(wanted.claims)} claims") as say:
+        if live:
+            try_live(run, say)
+        experiments = run.read(Experiments) if run.has(Experiments) else None
+        found = judged(wanted, Evidence(run.scenario, run, experiments))
+    run.write(found)
+    return Claims(found)
+
+
+@in_a_cell
+def workload(*paths: str | Path) -> dict[str, Any]:
+    """The workload section of a scenario from access logs (nginx, Apache, AWS load balancer).
+
+    Returns: the section, for `with_(workload=…)`, and below "evidence" what it rests on.
+    Raises: InvalidScenario if a file cannot be opened, or none holds a readable request.
+
+    >>> import headroom as hr
+    >>> found = hr.workload("access.log")  # doctest: +SKIP
+    """
+    with Progress(f"reading {len(paths)} log{'s' if len(paths) > 1 else ''}") as say:
+        return workload_from_logs([as_asked(path) for path in paths], progress=_megabytes(say))
+
+
+@in_a_cell
+def run(folder: str | Path) -> Comparison:
+    """A measured run of `runs/`, read back: its prediction beside its measurement.
+
+    Raises: ArtefactError when it is none, or not measured yet.
+
+    >>> import headroom as hr
+    >>> hr.run("runs/20261125-101500-laptop")  # doctest: +SKIP
+    """
+    opened = Run.open(as_asked(folder))
+    opened.read(Prediction)
+    opened.read(Summary)
+    forecast = Forecast(opened, assumed=False)
+    return compare(forecast, Measurement(opened, forecast))
+
+
+def _run(known: Known | None) -> Run | None:
+    if known is None or isinstance(known, Run):
+        return known
+    if isinstance(known, Comparison):
+        known = known.measurement
+    return known.run
+
+
+def _with_plan(s: Scenario, changes: dict[str, Any]) -> Scenario:
+    return study_of(s).with_({f"plan.{name}": value for name, value in changes.items()})
+
+
+def _megabytes(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda done, total: say(f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
