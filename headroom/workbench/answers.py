@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from headroom import charts
 from headroom.artefacts import BillArtefact, JudgedClaim, JudgedLedger
 from headroom.availability import AvailabilityArtefact, summary, tier_table, weak_point_table
-from headroom.charts import theme
+from headroom.charts import palette, theme
 from headroom.plan_records import PlanArtefact
 from headroom.plan_sections import (
     plan_answer,
@@ -293,7 +293,7 @@ class Claims(Answer):
                 x=list(self._counts.values()),
                 y=list(self._counts),
                 orientation="h",
-                marker={"color": theme.BLUE},
+                marker={"color": palette.BLUE},
                 text=list(self._counts.values()),
                 textposition="outside",
                 cliponaxis=False,
@@ -340,13 +340,13 @@ def bars(values: dict[str, Any], title: str, caption: str, unit: str) -> go.Figu
             x=[each.value for each in estimates],
             y=list(values),
             orientation="h",
-            marker={"color": theme.BLUE, "opacity": 0.75},
+            marker={"color": palette.BLUE, "opacity": 0.75},
             error_x={
                 "type": "data",
                 "symmetric": False,
                 "array": [each.high - each.value for each in estimates],
                 "arrayminus": [each.value - each.low for each in estimates],
-                "color": theme.NEUTRAL,
+                "color": palette.NEUTRAL,
             },
         )
     )
