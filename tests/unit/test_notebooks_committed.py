@@ -37,6 +37,6 @@ def test_a_question_notebook_is_small_and_thin_and_names_no_machine(path: Path) 
             assert not re.search(r"import \*|sys\.path|pip install", cell.source)
 
 
-def test_there_are_notebooks_for_latency_hit_ratio_and_cost() -> None:
+def test_there_are_notebooks_for_latency_hit_ratio_and_price() -> None:
     names = " ".join(path.stem for path in QUESTIONS)
-    assert all(word in names for word in ("latency", "hit_ratio", "cost"))
+    assert all(word in names for word in ("latency", "hit_ratio", "price"))
