@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench notebooks schema lock clean
+.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench client notebooks schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,11 @@ bench: $(STATE)/dev.done ## speed as ratios within one run, into runs/bench.json
 fidelity: $(STATE)/workbench.done $(STATE)/servers.done $(STATE)/kernel.done ## predict, offer and compare every cell (an hour); write docs/fidelity.md
 	@$(BIN)/headroom fidelity run $(FIDELITY_FLAGS)
 	@$(BIN)/headroom fidelity page
+
+client: $(STATE)/dev.done ## the typed Python client of the API, as a wheel in dist/
+	@$(BIN)/python -m stack.service.typed_client $(STATE)/client
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist $(STATE)/client
+	@ls dist/headroom_client-*.whl
 
 notebooks: $(STATE)/dev.done $(STATE)/servers.done ## run the question notebooks in place
 	@$(BIN)/python -m headroom.notebooks

@@ -20,7 +20,7 @@ from stack.local.ports import free_port, is_free
 VERSION = "3.1.0"
 SHA256 = "7e348225287f2efa580b1f9be170a3efe187bc6cfa9cd3730968863d1c7363ac"
 KEY_ID, SECRET = "local-identity", "local-credential"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0  # a JVM on a busy machine takes its time
 
 
 def artefact() -> Path:

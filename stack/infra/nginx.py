@@ -64,6 +64,7 @@ COMPOSE = NginxConfig(
     run=Path("/tmp"),  # noqa: S108 - inside a container of its own
     error_log="/dev/stderr",
     access_log="/dev/stdout",
+    limits=Limits(),
 )
 
 

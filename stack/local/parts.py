@@ -134,7 +134,7 @@ def redis_part(spec: StackSpec, layout: Layout) -> Part:
 
 
 def queue_part(layout: Layout) -> Part:
-    """The job queue and the event stream: nothing is thrown out, and all of it is on disk.
+    """Jobs, events and sessions: nothing is thrown out, and all of it is on disk.
 
     Not in the cache's Redis, which forgets what it has no room for.
     """

@@ -7,7 +7,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
 from stack.infra.analytics import Analytics
-from stack.infra.connections import redis_client
 from stack.infra.documents import Document
 from stack.infra.event_stream import EventStream
 from stack.infra.jobs import JobQueue
@@ -21,6 +20,7 @@ from stack.service.images.service import ImageService
 from stack.service.jobs.endpoints import job_routes
 from stack.service.jobs.service import JobService
 from stack.service.metrics import Metrics
+from stack.service.products.service import ProductService
 from stack.service.recommendations.endpoints import recommendation_routes
 from stack.service.settings import Settings
 
@@ -29,39 +29,40 @@ class Background:
     """Everything that works through the queue, or beside it."""
 
     def __init__(
-        self, settings: Settings, database: AsyncDatabase[Document], metrics: Metrics
+        self,
+        settings: Settings,
+        database: AsyncDatabase[Document],
+        metrics: Metrics,
+        queue: Redis | None,
     ) -> None:
         self._database = database
         self._drawing = Drawing()
-        self._queue: Redis | None = redis_client(settings.queue_url) if settings.queue_url else None
         self._analytics = Analytics(settings.events_url) if settings.events_url else None
         self._events: EventBuffer | None = None
         self._images: ImageService | None = None
         self.jobs: JobService | None = None
-        if self._queue is not None:
-            self.jobs = JobService(JobQueue(self._queue))
+        if queue is not None:
+            self.jobs = JobService(JobQueue(queue))
             if settings.objects is not None:
                 self._images = ImageService(database, objects_of(settings.objects), self.jobs)
             if self._analytics is not None:
-                self._events = EventBuffer(EventStream(self._queue), metrics)
+                self._events = EventBuffer(EventStream(queue), metrics)
 
-    def routers(self, bearer: Bearer) -> Iterator[APIRouter]:
+    def routers(self, bearer: Bearer, products: ProductService) -> Iterator[APIRouter]:
         """The routes of the parts that run."""
         yield picture_routes(self._drawing)
         yield recommendation_routes(self._database)
         if self.jobs is not None:
             yield job_routes(self.jobs, self._database, bearer)
         if self._images is not None:
-            yield image_routes(self._images, bearer)
+            yield image_routes(self._images, products, bearer)
         if self._events is not None and self._analytics is not None:
             yield event_routes(self._events, self._analytics, bearer)
 
     async def close(self) -> None:
-        """Hand over what is left, then disconnect."""
+        """Hand over what is left; the queue is still there."""
         if self._events is not None:
             await self._events.close()
         if self._analytics is not None:
             await self._analytics.close()
-        if self._queue is not None:
-            await self._queue.aclose()
         self._drawing.close()

@@ -63,12 +63,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         emulated.database = mongo
     database = database_of(mongo)
     redis = redis_client(settings.redis_url) if settings.redis_url else None
+    queue = redis_client(settings.queue_url) if settings.queue_url else None
     elasticsearch = (
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
     cache = Cache(redis, settings.cache_policies(), metrics)
-    background = Background(settings, database, metrics)
-    access = Access(settings, database, redis, metrics, background.jobs)
+    background = Background(settings, database, metrics, queue)
+    access = Access(settings, database, redis, queue, metrics, jobs=background.jobs)
     bearer = access.bearer
 
     @asynccontextmanager
@@ -79,8 +80,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await background.close()
         await cache.close()
         await access.close()
-        if redis is not None:
-            await redis.aclose()
+        for client in (redis, queue):
+            if client is not None:
+                await client.aclose()
         if elasticsearch is not None:
             await elasticsearch.close()
         await mongo.close()
@@ -90,13 +92,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await emulated.close()
 
     app = FastAPI(
-        title="Headroom catalogue", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None
+        title="Headroom catalogue",
+        version="1",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # the client's names
     )
     install_handlers(app)
     products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
     search = SearchService(database, elasticsearch, cache, metrics, settings)
     favourites = FavouriteService(database, cache, metrics, settings)
-    health = HealthService(settings.replica, database, redis, elasticsearch)
+    health = HealthService(settings.replica, database, redis, queue, elasticsearch)
     app.add_middleware(
         Observed,
         metrics=metrics,
@@ -123,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for routes in (
         *access.routers(),
-        *background.routers(bearer),
+        *background.routers(bearer, products),
         graph_routes(schema, reading, telemetry),
         health_routes(health, metrics),
         sample_routes(products),

@@ -45,7 +45,6 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
     """Clients of the servers, closed at the end."""
     mongo = mongo_client(settings.mongo_url, pool=8)
     queue = redis_client(settings.queue_url, pool=16)
-    redis = redis_client(settings.redis_url, pool=4) if settings.redis_url else None
     elasticsearch = (
         elasticsearch_client(settings.elasticsearch_url, timeout_s=BULK_TIMEOUT_S)
         if settings.elasticsearch_url
@@ -60,7 +59,7 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
         yield Tools(
             database=database_of(mongo),
             queue=JobQueue(queue),
-            redis=redis,
+            sessions=queue,
             elasticsearch=elasticsearch,
             objects=objects,
             mailer=mailer,
@@ -71,8 +70,6 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
             await analytics.close()
         if elasticsearch is not None:
             await elasticsearch.close()
-        if redis is not None:
-            await redis.aclose()
         await queue.aclose()
         await mongo.close()
 

@@ -20,7 +20,7 @@ class Tools:
 
     database: AsyncDatabase[Document]
     queue: JobQueue
-    redis: Redis | None
+    sessions: Redis  # where they are kept: beside the queue
     elasticsearch: AsyncElasticsearch | None
     objects: Objects | None
     mailer: Mailer | None

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docker-compose.yml brought up for real on a bare Debian 12 where no container registry is reachable:
 # the engine from Debian 13's packages, compose from PyPI, stand-ins for the official images.
-# Root; about 3 minutes; everything lies in a scratch folder, and all of it ends with this script.
+# Root; about 6 minutes; everything lies in a scratch folder, and all of it ends with this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scratch=${COMPOSE_SCRATCH:-$(mktemp -d)}
@@ -73,9 +73,13 @@ docker compose -f docker-compose.yml config -q
 "${compose[@]}" config -q
 step "build"
 quietly "${compose[@]}" build
+step "events"
+chdb=$(grep -oE '^(chdb|chdb-core|pandas|pyarrow)==[0-9.]+' requirements/dev.txt | tr '\n' ' ')
+printf 'FROM headroom/stack\nUSER root\nRUN pip install --no-cache-dir -q %s\nUSER 10001:10001\n' "$chdb" |
+  quietly docker build -q -t local/events -
 step "up"
 quietly "${compose[@]}" up -d --no-build --pull never --wait --wait-timeout 240
 quietly "${compose[@]}" run --rm --no-deps seed
 "${compose[@]}" ps -a --format 'table {{.Service}}\t{{.Status}}'
 step "smoke"
-python3 tests/compose/smoke.py http://127.0.0.1:8080 "$HEADROOM_ADMIN_PASSWORD"
+python3 tests/compose/smoke.py "http://127.0.0.1:${HEADROOM_PORT:-8080}" "$HEADROOM_ADMIN_PASSWORD"

@@ -44,6 +44,7 @@ async def replicas(info, count=1, **settings):
     servers = {
         "mongo_url": info.mongo_url,
         "redis_url": info.redis_url,
+        "queue_url": info.queue_url,
         "elasticsearch_url": info.elasticsearch_url,
         "catalogue": info.spec.service_env.get("HEADROOM_CATALOGUE"),
         "jwt_secret": info.jwt_secret,

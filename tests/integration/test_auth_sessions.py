@@ -42,7 +42,7 @@ def each_replica(live_stack):
 
 @pytest.fixture(scope="module")
 def store(live_stack):
-    with redis.Redis.from_url(live_stack.info.redis_url) as client:
+    with redis.Redis.from_url(live_stack.info.queue_url) as client:
         yield client
 
 
@@ -393,6 +393,35 @@ def test_a_token_that_is_not_ours_is_refused_with_its_reason(live_stack, api, fo
 
 
 @pytest.mark.feature(
+    "6 auth: sessions are kept where nothing is thrown out",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/service/auth/access.py",
+)
+def test_a_full_cache_ends_no_session_unless_there_is_no_other_place(live_stack, api, account):
+    info, keys = live_stack.info, f"auth:{account['id']}:*"
+
+    async def with_the_cache_alone():
+        async with replicas(info, queue_url=None) as (one,):
+            credentials = {name: account[name] for name in ("email", "password")}
+            tokens = (await one.http.post(f"{AUTH}/login", json=credentials)).json()
+            body = {"refresh_token": tokens["refresh_token"]}
+            return (await one.http.post(f"{AUTH}/refresh", json=body)).status_code
+
+    with (
+        redis.Redis.from_url(info.redis_url) as cache,
+        redis.Redis.from_url(info.queue_url) as kept,
+    ):
+        tokens = login(api, account)
+        assert list(cache.scan_iter(keys)) == []
+        assert len(list(kept.scan_iter(keys))) == 2  # the session, and the list it is in
+        assert kept.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        cache.flushdb()
+        assert refresh(api, tokens["refresh_token"]).status_code == 200
+        assert asyncio.run(with_the_cache_alone()) == 200
+        assert len(list(cache.scan_iter(keys))) == 2
+
+
+@pytest.mark.feature(
     "6 auth: without Redis one can log in, but not stay logged in nor log out",
     endpoint="POST /api/v1/auth/login",
     module="stack/service/auth/service.py",
@@ -400,8 +429,8 @@ def test_a_token_that_is_not_ours_is_refused_with_its_reason(live_stack, api, fo
 def test_without_redis_a_login_gives_an_access_token_and_what_needs_sessions_says_so(live_stack):
     async def scenario():
         async with (
-            line_to(live_stack.info.redis_url) as (line, url),
-            replicas(live_stack.info, redis_url=url) as (one,),
+            line_to(live_stack.info.queue_url) as (line, url),
+            replicas(live_stack.info, queue_url=url) as (one,),
         ):
             credentials = {"email": user_email(6), "password": SEEDED_PASSWORD}
             before = (await one.http.post(f"{AUTH}/login", json=credentials)).json()
@@ -434,7 +463,7 @@ def test_without_redis_a_login_gives_an_access_token_and_what_needs_sessions_say
 )
 def test_without_a_cache_in_the_topology_there_is_the_login_alone(live_stack):
     async def scenario():
-        async with replicas(live_stack.info, redis_url=None) as (one,):
+        async with replicas(live_stack.info, redis_url=None, queue_url=None) as (one,):
             credentials = {"email": user_email(6), "password": SEEDED_PASSWORD}
             tokens = (await one.http.post(f"{AUTH}/login", json=credentials)).json()
             assert tokens.keys() == {"access_token", "token_type", "expires_in"}

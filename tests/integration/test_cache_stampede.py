@@ -27,12 +27,20 @@ async def redis_of(info):
         await client.aclose()
 
 
+class CountedCache(Cache):
+    """A cache whose counters can be read."""
+
+    def __init__(self, client, policies):
+        self.metrics = Metrics("t")
+        super().__init__(client, policies, self.metrics)
+
+
 @asynccontextmanager
 async def caches(info, count=2, **policy):
     """Caches as `count` replicas have them."""
     clients = [redis_client(info.redis_url) for _ in range(count)]
     policies = {Family.LISTING: FamilyPolicy(**{"ttl_s": 60.0, **policy})}
-    found = [Cache(client, policies, Metrics("t")) for client in clients]
+    found = [CountedCache(client, policies) for client in clients]
     try:
         yield found
     finally:
@@ -42,13 +50,18 @@ async def caches(info, count=2, **policy):
 
 
 def sample(cache, name, **labels):
-    return cache._metrics.registry.get_sample_value(name, {"family": "listing", **labels}) or 0
+    return cache.metrics.registry.get_sample_value(name, {"family": "listing", **labels}) or 0
 
 
 def fills(cache, how):
     return sample(cache, "headroom_cache_fills_total", how=how)
 
 
+@pytest.mark.feature(
+    "3 cache: 200 requests for one expired hot key, 3 replicas: two reads at most",
+    endpoint="GET /api/v1/products",
+    module="stack/service/entries.py",
+)
 def test_200_requests_for_one_expired_hot_key_read_the_database_twice_at_most(live_stack):
     key, where = "v1:{0}:1:9", {"category": category_slug(5), "limit": 9}
 
@@ -102,6 +115,11 @@ async def race(apis, rounds, seed):
     return stale
 
 
+@pytest.mark.feature(
+    "3 cache: a fill cannot overwrite a newer invalidation",
+    endpoint="PATCH /api/v1/products/{product}",
+    module="stack/service/cache.py",
+)
 def test_an_update_that_races_100_fills_never_leaves_the_old_value(live_stack):
     async def scenario():
         async with replicas(live_stack.info, 3) as apis:
@@ -120,6 +138,11 @@ def test_1000_updates_that_race_100_fills_each_never_leave_the_old_value(live_st
     assert asyncio.run(scenario()) == []
 
 
+@pytest.mark.feature(
+    "3 cache: replicas share one read of a missing entry",
+    endpoint="topology.cache.listing.single_flight",
+    module="stack/service/entries.py",
+)
 def test_replicas_that_miss_together_read_once_and_share_what_was_read(live_stack):
     key = f"test:{uuid.uuid4()}"
 
@@ -191,6 +214,11 @@ def test_a_failed_read_does_not_hold_up_the_other_replicas(live_stack):
     asyncio.run(scenario())
 
 
+@pytest.mark.feature(
+    "3 cache: hot entries are read anew before their end",
+    endpoint="topology.cache.listing.early_recompute_beta",
+    module="stack/service/cache.py",
+)
 def test_near_its_end_an_entry_is_read_anew_by_one_winner_while_it_is_served(live_stack):
     key = f"test:{uuid.uuid4()}"
 
@@ -231,14 +259,21 @@ def test_without_the_switch_nothing_is_read_before_its_end(live_stack):
             async def fill(_):
                 return b"body"
 
+            await cache.fetch(Family.LISTING, key, (key,), fill)
+            before = asyncio.all_tasks()
             for _ in range(20):
                 await cache.fetch(Family.LISTING, key, (key,), fill)
-            assert cache._early == {}
+                assert asyncio.all_tasks() == before  # nobody reads beside the answer
             assert fills(cache, "read") == 1
 
     asyncio.run(scenario())
 
 
+@pytest.mark.feature(
+    "3 cache: lives are spread (TTL jitter)",
+    endpoint="topology.cache.listing.ttl_jitter_fraction",
+    module="stack/service/cache.py",
+)
 def test_what_was_filled_together_ends_apart_only_with_the_jitter_switch(live_stack):
     async def lives_ms(jitter):
         async with (
@@ -260,6 +295,11 @@ def test_what_was_filled_together_ends_apart_only_with_the_jitter_switch(live_st
     assert 50_000 < max(apart) <= 60_000
 
 
+@pytest.mark.feature(
+    "3 cache: hit ratio by family",
+    endpoint="GET /metrics",
+    module="stack/service/metrics.py",
+)
 def test_the_hit_ratio_of_a_family_can_be_read_off_the_metrics(live_stack):
     where = {"category": category_slug(1), "limit": 13}
 

@@ -1,11 +1,17 @@
 """docker-compose.yml by its structure, in pure Python: the rules hold also where no Docker is."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from stack.infra.limits import Limits
+from stack.infra.nginx import COMPOSE as COMPOSE_NGINX
 from stack.infra.settings import KNOWN, PREFIX
+from stack.service.origin import Origins
+from stack.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -52,6 +58,21 @@ def test_secrets_come_from_outside_and_have_no_default():
             "HEADROOM_OBJECTS_SECRET",
         ):
             assert environment[secret].startswith(f"${{{secret}:?")
+
+
+def test_the_api_is_told_its_limits_and_whom_to_believe():
+    told = {
+        name.removeprefix(PREFIX).lower(): json.loads(re.fullmatch(r"\$\{\w+-(.*)\}", value)[1])
+        for name in ("HEADROOM_LIMITS", "HEADROOM_TRUSTED_PROXIES", "HEADROOM_SESSIONS_PER_USER")
+        for value in [SERVICES["api"]["environment"][name]]
+    }
+    settings = Settings(mongo_url="mongodb://mongo1/", jwt_secret="j" * 32, **told)
+    assert settings.limits == COMPOSE_NGINX.limits == Limits()
+    assert settings.sessions_per_user == 10
+    origins = Origins(settings.trusted_proxies)
+    said = {"headers": [(b"x-real-ip", b"203.0.113.7")]}
+    assert origins.address({"client": ("172.18.0.5", 1), **said}) == "203.0.113.7"
+    assert origins.address({"client": ("203.0.113.9", 1), **said}) == "203.0.113.9"
 
 
 @pytest.mark.feature(

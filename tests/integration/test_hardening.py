@@ -57,10 +57,6 @@ def as_admin(guarded_stack):
     return {"Authorization": f"Bearer {token}"}
 
 
-def feature(claim, endpoint="–", module="stack/infra/gateway.py"):
-    return pytest.mark.feature(f"7 limits: {claim}", endpoint=endpoint, module=module)
-
-
 def require_problem(answer, status):
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -71,7 +67,11 @@ def require_problem(answer, status):
     assert body["request_id"] == answer.headers["x-request-id"]
 
 
-@feature("TLS 1.3 with a certificate of this machine", "headroom up --tls", "stack/infra/nginx.py")
+@pytest.mark.feature(
+    "7 limits: TLS 1.3 with a certificate of this machine",
+    endpoint="headroom up --tls",
+    module="stack/infra/nginx.py",
+)
 def test_https_speaks_tls_1_3_with_a_certificate_that_names_this_machine(guarded_stack, trusting):
     url = urlsplit(guarded_stack.info.https_url)
     with (
@@ -98,7 +98,11 @@ def test_who_does_not_know_the_certificate_does_not_connect(guarded_stack):
         httpx.get(guarded_stack.info.https_url, timeout=20)
 
 
-@feature("security headers")
+@pytest.mark.feature(
+    "7 limits: security headers",
+    endpoint="–",
+    module="stack/infra/gateway.py",
+)
 def test_every_answer_carries_the_security_headers_and_hsts_only_over_tls(secure, plain):
     for client, path, status in (
         (secure, PRODUCT, 200),
@@ -138,7 +142,11 @@ def test_the_page_of_the_api_may_load_all_that_it_loads(secure):
     assert secure.get("/openapi.json").status_code == 200
 
 
-@feature("CORS whitelist", "OPTIONS /api/v1/products")
+@pytest.mark.feature(
+    "7 limits: CORS whitelist",
+    endpoint="OPTIONS /api/v1/products",
+    module="stack/infra/gateway.py",
+)
 def test_only_listed_origins_may_call_from_a_browser(secure):
     asks = {"Access-Control-Request-Method": "PATCH"}
     allowed = secure.options(PRODUCT, headers={"Origin": SHOP, **asks})
@@ -169,7 +177,11 @@ def test_without_a_list_no_origin_may_call(live_stack):
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@feature("database operators in bodies are refused", f"POST {LOGIN}", "stack/service/bodies.py")
+@pytest.mark.feature(
+    "7 limits: database operators in bodies are refused",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/service/bodies.py",
+)
 @pytest.mark.parametrize(
     "body",
     [
@@ -196,7 +208,11 @@ def test_operators_in_a_query_reach_no_database(plain):
     require_problem(plain.get("/api/v1/products?category=$ne"), 422)
 
 
-@feature("every error is a problem document", "–", "stack/service/errors.py")
+@pytest.mark.feature(
+    "7 limits: every error is a problem document",
+    endpoint="–",
+    module="stack/service/errors.py",
+)
 @pytest.mark.parametrize(
     ("method", "path", "sent", "status"),
     [
@@ -241,7 +257,11 @@ def test_json_may_be_so_deep_and_no_deeper(plain, as_admin):
         assert said in answer.json()["detail"]
 
 
-@feature("bodies are bounded in the application too", f"POST {LOGIN}", "stack/service/bodies.py")
+@pytest.mark.feature(
+    "7 limits: bodies are bounded in the application too",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/service/bodies.py",
+)
 def test_a_body_that_does_not_say_its_length_is_bounded_all_the_same(guarded_stack):
     replica = guarded_stack.info.parts_of("api")[0].url
 
@@ -285,7 +305,11 @@ def load_balancer(folder, replica):
         process.wait(20)
 
 
-@feature("the load balancer's own errors are problem documents")
+@pytest.mark.feature(
+    "7 limits: the load balancer's own errors are problem documents",
+    endpoint="–",
+    module="stack/infra/gateway.py",
+)
 @pytest.mark.parametrize(("listens", "status"), [(False, 502), (True, 504)])
 def test_a_replica_that_is_away_or_silent_is_a_problem_document_too(tmp_path, listens, status):
     with socket.socket() as replica:

@@ -63,6 +63,11 @@ def test_whatever_is_not_plainly_right_is_left_to_the_routes(path, query):
     assert found(path, query) == (None, None)
 
 
+@pytest.mark.feature(
+    "3 cache: cached reads are answered before routing",
+    endpoint="GET /api/v1/products, GET /api/v1/search",
+    module="stack/service/hot.py",
+)
 def test_hot_reads_and_routes_give_the_same_answers(live_stack):
     rng = random.Random(7)
     codec = CursorCodec(live_stack.info.jwt_secret)

@@ -108,6 +108,54 @@ def test_a_small_picture_is_not_blown_up_and_the_same_bytes_are_the_same_image(r
 
 
 @pytest.mark.feature(
+    "5 images: an upload becomes a product's picture",
+    endpoint="PUT /api/v1/products/{product}/image",
+    module="stack/service/images/endpoints.py",
+)
+def test_an_administrator_shows_a_product_with_an_upload_and_lists_show_it_at_once(
+    api, headers, ready, live_stack
+):
+    path, where = f"/api/v1/products/{product_id(599)}", {"limit": 1}
+    shown = "/api/v1/products"
+    before = api.get(path).json()
+    assert api.get(shown, params=where).json()["products"][0]["id"] == before["id"]
+    image = ready(picture(400, 300))
+
+    def put(sha256, role="admin"):
+        return api.put(f"{path}/image", json={"image": sha256}, headers=headers[role]).status_code
+
+    assert put(image["id"], "user") == 403
+    assert put("0" * 64) == 404
+    try:
+        assert put(image["id"]) == 200
+        after = api.get(path).json()
+        assert (after["image_url"], after["version"]) == (
+            image["urls"]["full"],
+            before["version"] + 1,
+        )
+        listed = api.get(shown, params=where).json()["products"][0]
+        assert listed["thumbnail_url"] == image["urls"]["thumbnail"]
+        assert api.get(listed["thumbnail_url"]).status_code == 200
+    finally:
+        with MongoClient(live_stack.info.mongo_url) as client:
+            drawn = {name: before[name] for name in ("image_url", "thumbnail_url")}
+            products = client.get_default_database("headroom")["products"]
+            products.update_one({"_id": product_id(599)}, {"$set": drawn})
+        again = api.patch(path, json={"stock": before["stock"]}, headers=headers["admin"])
+        assert again.json()["image_url"] == before["image_url"]  # and the lists are read anew
+
+
+def test_an_image_whose_sizes_are_not_there_is_shown_nowhere(api, headers, live_stack):
+    waiting = {"_id": "f" * 64, "state": "waiting", "reason": None, "media_type": "image/png"}
+    with MongoClient(live_stack.info.mongo_url) as client:
+        images = client.get_default_database("headroom")[IMAGES]
+        images.insert_one(waiting | {"width": 1, "height": 1, "bytes": 1})
+    path = f"/api/v1/products/{product_id(598)}/image"
+    answer = api.put(path, json={"image": "f" * 64}, headers=headers["admin"])
+    assert (answer.status_code, answer.json()["title"]) == (409, "Conflict")
+
+
+@pytest.mark.feature(
     "5 images: one URL, the format by the Accept header, one copy of each at the edge",
     endpoint="GET /images/{sha256}/{name}",
     module="stack/service/images/delivery.py",

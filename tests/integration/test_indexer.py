@@ -103,6 +103,11 @@ def test_the_index_follows_inserts_updates_and_deletes(live_stack):
     asyncio.run(scenario())
 
 
+@pytest.mark.feature(
+    "4 search: the resume token is saved after the flush",
+    endpoint="–",
+    module="stack/worker/checkpoint.py",
+)
 def test_a_stopped_indexer_goes_on_where_it_was(live_stack):
     async def scenario():
         async with room(live_stack.info) as (database, search, name):
@@ -118,6 +123,11 @@ def test_a_stopped_indexer_goes_on_where_it_was(live_stack):
     asyncio.run(scenario())
 
 
+@pytest.mark.feature(
+    "4 search: a scan where the oplog is gone",
+    endpoint="–",
+    module="stack/worker/indexer.py",
+)
 def test_lost_history_starts_a_full_scan_that_also_removes_what_is_gone(live_stack):
     async def scenario():
         async with room(live_stack.info) as (database, search, name):

@@ -343,7 +343,7 @@ def test_what_is_wrong_missing_or_too_much_in_the_search_index_is_repaired(api, 
 )
 def test_an_ended_session_leaves_the_list_and_a_living_one_stays(api, admin, live_stack):
     index, prefix = f"auth:{user_id(9)}:sessions", f"auth:{user_id(9)}:session:"
-    with Redis.from_url(live_stack.info.redis_url) as redis:
+    with Redis.from_url(live_stack.info.queue_url) as redis:
         redis.hset(prefix + "living", "seen", 1)
         redis.zadd(index, {"living": 1, "ended": 2})
         try:
@@ -442,7 +442,7 @@ def test_an_account_made_while_the_queue_is_down_is_welcomed_later(
         mongo = mongo_client(live_stack.info.mongo_url)
         async with AsyncRedis.from_url(own_queue) as redis:
             queue = JobQueue(redis)
-            tools = Tools(database_of(mongo), queue, None, None, None, object(), None)
+            tools = Tools(database_of(mongo), queue, redis, None, None, object(), None)
             await welcome.ask_for_missed(tools, None)
             job = await queue.claim(30, "test", 8)
         await mongo.close()

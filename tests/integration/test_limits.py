@@ -70,11 +70,11 @@ def fresh_budgets(guarded_stack):
         yield client
 
 
-def feature(claim, endpoint, module="stack/service/limits/budgets.py"):
-    return pytest.mark.feature(f"7 limits: {claim}", endpoint=endpoint, module=module)
-
-
-@feature("four budgets per user", "GET /api/v1/search")
+@pytest.mark.feature(
+    "7 limits: four budgets per user",
+    endpoint="GET /api/v1/search",
+    module="stack/service/limits/budgets.py",
+)
 @pytest.mark.parametrize(
     ("of_the_design", "request_"),
     [
@@ -113,7 +113,11 @@ def test_the_budget_of_the_design_is_admitted_and_the_next_refused(
     assert LEFT.fullmatch(refused.headers["ratelimit"])[2] == "0"
 
 
-@feature("budgets are counted atomically", "GET /api/v1/search", "stack/service/limits/window.py")
+@pytest.mark.feature(
+    "7 limits: budgets are counted atomically",
+    endpoint="GET /api/v1/search",
+    module="stack/service/limits/window.py",
+)
 def test_of_many_requests_at_once_over_both_replicas_exactly_the_budget_is_admitted(
     guarded_stack, as_user
 ):
@@ -185,7 +189,11 @@ def test_logging_out_and_looking_at_sessions_is_not_a_login(either_replica, as_u
     assert {answer.status_code for answer in answers} == {200}
 
 
-@feature("Redis down: reads are admitted, logins counted by each replica", f"POST {LOGIN}")
+@pytest.mark.feature(
+    "7 limits: Redis down: reads are admitted, logins counted by each replica",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/service/limits/budgets.py",
+)
 def test_without_redis_reads_stay_open_and_what_checks_a_secret_stays_closed(guarded_stack):
     async def scenario():
         info = guarded_stack.info
@@ -227,7 +235,11 @@ def test_without_limits_in_the_scenario_nothing_is_counted_or_told(live_stack):
         assert list(client.scan_iter("limit:*")) == []
 
 
-@feature("nginx: logins by address", f"POST {LOGIN}", "stack/infra/gateway.py")
+@pytest.mark.feature(
+    "7 limits: nginx: logins by address",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/infra/gateway.py",
+)
 def test_the_load_balancer_refuses_a_sixth_login_from_one_address(gate, fresh_budgets, address):
     def ask(whose):
         fresh_budgets.delete(f"limit:auth:address:{whose}")  # the application's own is not meant
@@ -243,7 +255,11 @@ def test_the_load_balancer_refuses_a_sixth_login_from_one_address(gate, fresh_bu
     assert ask("10.3.0.1").status_code == 401
 
 
-@feature("nginx: all requests by address", "GET /api/v1/products", "stack/infra/gateway.py")
+@pytest.mark.feature(
+    "7 limits: nginx: all requests by address",
+    endpoint="GET /api/v1/products",
+    module="stack/infra/gateway.py",
+)
 def test_the_load_balancer_refuses_a_flood_from_one_address_and_serves_the_others(gate, address):
     path = f"/api/v1/products/{product_id(3)}"
     with ThreadPoolExecutor(4) as pool:
@@ -258,7 +274,11 @@ def test_the_load_balancer_refuses_a_flood_from_one_address_and_serves_the_other
     assert gate.get(path, headers={"X-Forwarded-For": "10.3.0.2"}).status_code == 200
 
 
-@feature("nginx: connections by address", "GET /api/v1/products", "stack/infra/gateway.py")
+@pytest.mark.feature(
+    "7 limits: nginx: connections by address",
+    endpoint="GET /api/v1/products",
+    module="stack/infra/gateway.py",
+)
 def test_the_load_balancer_refuses_a_fifth_request_while_four_are_in_progress(gate, address):
     url = urlsplit(str(gate.base_url))
     unfinished = (
@@ -282,7 +302,11 @@ def test_the_load_balancer_refuses_a_fifth_request_while_four_are_in_progress(ga
             connection.close()
 
 
-@feature("a client's own word on its address", f"POST {LOGIN}", "stack/infra/nginx.py")
+@pytest.mark.feature(
+    "7 limits: a client's own word on its address",
+    endpoint="POST /api/v1/auth/login",
+    module="stack/infra/nginx.py",
+)
 def test_only_a_stack_that_says_so_believes_what_a_client_says_of_its_address(
     live_stack, guarded_stack
 ):

@@ -52,7 +52,7 @@ def test_the_load_balancer_reaches_every_replica_and_every_replica_its_servers(
     answers = [httpx.get(f"{live_stack.info.base_url}/readyz") for _ in range(4)]
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["replica"] for answer in answers} == {"api-1", "api-2"}
-    dependencies = {"mongo": "ok", "redis": "ok", "elasticsearch": "ok"}
+    dependencies = {"mongo": "ok", "redis": "ok", "queue": "ok", "elasticsearch": "ok"}
     assert all(answer.json()["dependencies"] == dependencies for answer in answers)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import httpx
 import jsonschema
 import pytest
+from pymongo import MongoClient
 
-from stack.infra.catalogue import SEEDED_PASSWORD, admin_id, user_email
+from stack.infra.catalogue import SEEDED_PASSWORD, admin_id, product_id, user_email
+from stack.infra.documents import product_document
 from stack.service.auth.tokens import mint_access_token
 
 EXAMPLES = json.loads(
@@ -36,6 +38,20 @@ def document(api):
 def admin(live_stack):
     token = mint_access_token(live_stack.info.jwt_secret, admin_id(), "admin")
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_pictures_again(live_stack, api, admin, catalogue):
+    """The product of the examples is shown with an upload by one of them."""
+    yield
+    number, drawn = 5, product_document(5, catalogue)
+    pictures = {name: drawn[name] for name in ("image_url", "thumbnail_url")}
+    with MongoClient(live_stack.info.mongo_url) as client:
+        products = client.get_default_database("headroom")["products"]
+        products.update_one({"_id": product_id(number)}, {"$set": pictures})
+    change = {"stock": drawn["stock"]}  # clears what shows it
+    path = f"/api/v1/products/{product_id(number)}"
+    assert api.patch(path, json=change, headers=admin).status_code == 200
 
 
 def logged_in(api, number=3):
@@ -87,6 +103,9 @@ def real_values(route, api, admin):
             body = body | {"email": f"{uuid.uuid4().hex}@example.com"}
         case "POST /api/v1/auth/refresh":
             body = {"refresh_token": logged_in(api)["refresh_token"]}
+        case "PUT /api/v1/products/{product}/image":
+            made = api.post("/api/v1/images", files={"file": ("a.png", PNG)}, headers=admin)
+            body = {"image": _ready(api, made.json()["id"])}
         case "PATCH /api/v1/products/{product}":  # to what it is: others rely on it
             product = EXAMPLES[route]["parameters"]["product"]
             body = {"stock": api.get(f"/api/v1/products/{product}").json()["stock"]}

@@ -118,6 +118,11 @@ def test_a_rolling_restart_and_scaling_to_3_and_1_under_load_fail_no_request(
     assert set(found["replica"].iloc[-100:]) == {"api-1"}
 
 
+@pytest.mark.feature(
+    "1 balancing: a part that died is reported, and started again on request",
+    endpoint="headroom kill api-2, headroom start api-2",
+    module="stack/local/control.py",
+)
 def test_a_dead_replica_is_started_again_and_serves(stack_of_two: RunningStack) -> None:
     folder = stack_of_two.folder
     before = kill_part(folder, "api-2")
@@ -131,6 +136,11 @@ def test_a_dead_replica_is_started_again_and_serves(stack_of_two: RunningStack) 
     assert set(answers) == {"api-1", "api-2"}
 
 
+@pytest.mark.feature(
+    "1 balancing: a server that died comes back with its data",
+    endpoint="headroom kill PART, headroom start PART",
+    module="stack/local/control.py",
+)
 @pytest.mark.parametrize("part", ["redis", "nginx", "mongo-3"])
 def test_a_server_comes_back_at_its_address_with_its_data(
     live_stack: RunningStack, part: str
@@ -145,6 +155,11 @@ def test_a_server_comes_back_at_its_address_with_its_data(
     assert (answer.status_code, len(answer.json()["products"])) == (200, 3)
 
 
+@pytest.mark.feature(
+    "1 balancing: graceful shutdown",
+    endpoint="–",
+    module="stack/service/serve.py",
+)
 def test_a_replica_that_is_asked_to_end_answers_what_it_has_and_says_to_close(
     stack_of_two: RunningStack,
 ) -> None:

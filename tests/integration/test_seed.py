@@ -31,6 +31,11 @@ def database(settings):
         yield client.get_default_database()
 
 
+@pytest.mark.feature(
+    "2 database: seeding writes once",
+    endpoint="headroom seed",
+    module="stack/infra/seed.py",
+)
 def test_seeding_twice_writes_once_and_stores_what_the_functions_say(settings, database):
     assert seed(settings, CATALOGUE).written
     assert not seed(settings, CATALOGUE).written
@@ -56,6 +61,11 @@ def test_a_smaller_catalogue_removes_the_surplus(settings, database):
     assert database.products.count_documents({}) == 50
 
 
+@pytest.mark.feature(
+    "9 indexes: the indexes of the design",
+    endpoint="headroom seed",
+    module="stack/infra/indexes.py",
+)
 def test_the_indexes_are_those_of_the_design_document(settings, database):
     seed(settings, CATALOGUE)
     assert set(database.products.index_information()) == {
@@ -66,6 +76,11 @@ def test_the_indexes_are_those_of_the_design_document(settings, database):
     assert "favorites" in users
 
 
+@pytest.mark.feature(
+    "2 database: seeding tells its progress",
+    endpoint="headroom seed --products N",
+    module="stack/infra/seed.py",
+)
 def test_progress_is_told_up_to_the_last_product(settings):
     told = []
     seed(settings, CATALOGUE, lambda *step: told.append(step))

@@ -125,6 +125,11 @@ def test_an_update_clears_the_lists_that_show_the_product_and_no_other(api, as_u
     assert detail.json()["version"] == changed["version"]
 
 
+@pytest.mark.feature(
+    "3 cache: search results, void once the index has changed",
+    endpoint="GET /api/v1/search",
+    module="stack/worker/indexer.py",
+)
 def test_a_changed_title_can_be_searched_and_old_results_are_void(api, as_user):
     word = f"quokka{uuid.uuid4().hex[:8]}"
     before = api.get(f"/api/v1/products/{product_id(11)}").json()["title"]
@@ -165,6 +170,11 @@ def test_seeded_queries_find_something_even_when_mistyped(api, catalogue):
     assert sum(total > 0 for total in totals) >= 15
 
 
+@pytest.mark.feature(
+    "3 cache: favourites of a user, read back at once after a write",
+    endpoint="GET /api/v1/users/me/favourites",
+    module="stack/service/favourites/service.py",
+)
 def test_a_user_sees_an_own_favourite_at_once_and_others_do_not(api, as_user):
     mine, other = as_user(user_id(7)), as_user(user_id(8))
     product = str(product_id(123))

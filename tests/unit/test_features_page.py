@@ -2,6 +2,9 @@
 
 import ast
 import runpy
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,19 @@ def marked(arguments: str) -> object:
 def test_every_marker_in_the_tests_can_be_shown():
     assert len(GENERATOR["features"]()) >= 15
     assert "# Features" in GENERATOR["page"]()
+
+
+def test_the_page_says_what_the_markers_say():
+    """Write it anew with `python docs/generate_features.py`."""
+    assert GENERATOR["PAGE"].read_text(encoding="utf-8") == GENERATOR["page"]()
+    command = [sys.executable, str(ROOT / "docs" / "generate_features.py"), "--check"]
+    subprocess.run(command, check=True)
+
+
+def test_every_item_of_the_design_document_is_shown_by_more_than_one_test():
+    shown = Counter(feature.item for feature in GENERATOR["features"]())
+    assert shown.keys() == GENERATOR["ITEMS"].keys()
+    assert min(shown.values()) > 1
 
 
 def test_a_marker_tells_item_claim_endpoint_and_module():

@@ -120,6 +120,11 @@ def test_a_foreign_or_altered_cursor_is_refused(cursor):
         CursorCodec(SECRET).decode("headphones", cursor)
 
 
+@pytest.mark.feature(
+    "10 api: cursors are opaque and signed",
+    endpoint="GET /api/v2/products",
+    module="stack/service/products/cursor.py",
+)
 def test_every_single_changed_letter_spoils_a_cursor():
     codec = CursorCodec(SECRET)
     cursor = codec.encode("headphones", product_id(9))

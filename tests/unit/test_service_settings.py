@@ -49,6 +49,11 @@ def test_the_budgets_are_those_of_the_scenario_and_of_the_design_document():
     assert list(budgets.values()) == [5, 30, 60, 20]
 
 
+@pytest.mark.feature(
+    "7 limits: no secret has a default",
+    endpoint="–",
+    module="stack/infra/settings.py",
+)
 def test_no_secret_has_a_default():
     for module in pkgutil.walk_packages(stack.__path__, "stack."):
         if module.name.endswith("settings"):

@@ -26,7 +26,10 @@ from stack.service.settings import Settings
 class Access:
     """Accounts, tokens and budgets; with Redis also sessions and API keys.
 
-    Without Redis this is the assignment's topology: a login, a token of fifteen minutes, no more.
+    Sessions are kept where the jobs are, in the Redis that throws nothing out. Where the cache's
+    is the only one they are there, and short of memory it may drop them: their users log in again.
+    Without any Redis this is the assignment's topology: a login, a token of fifteen minutes, no
+    more. Budgets are always counted in the cache's: to lose one costs nothing.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class Access:
         settings: Settings,
         database: AsyncDatabase[Document],
         redis: Redis | None,
+        queue: Redis | None,
         metrics: Metrics,
+        *,
         jobs: JobService | None = None,
     ) -> None:
         secret = settings.jwt_secret.get_secret_value()
@@ -44,12 +49,15 @@ class Access:
         self._keys: ApiKeys | None = None
         self.budgets: Budgets | None = None
         sessions = None
-        if redis is not None and settings.redis_url is not None:
+        store, store_url = (
+            (queue, settings.queue_url) if queue is not None else (redis, settings.redis_url)
+        )
+        if store is not None and store_url is not None:
             # A connection of its own: it waits for news, longer than a request may for an answer.
-            news = redis_client(settings.redis_url, pool=1, answer_s=2 * WAIT_S)
+            news = redis_client(store_url, pool=1, answer_s=2 * WAIT_S)
             self._revocations = Revocations(news)
             self._keys = ApiKeys(database)
-            sessions = Sessions(redis, settings.sessions_per_user)
+            sessions = Sessions(store, settings.sessions_per_user)
         self.bearer = Bearer(secret, revocations=self._revocations, keys=self._keys)
         if settings.limits is not None:
             window = SharedWindow(redis) if redis is not None else None

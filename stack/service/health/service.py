@@ -24,12 +24,15 @@ class HealthService:
         replica: str,
         database: AsyncDatabase[Document],
         redis: Redis | None,
+        queue: Redis | None,
         elasticsearch: AsyncElasticsearch | None,
     ) -> None:
         self._replica = replica
         probes: dict[str, Probe] = {REQUIRED: lambda: database.command("ping")}
         if redis is not None:
             probes["redis"] = lambda: redis.get("probe")
+        if queue is not None:
+            probes["queue"] = lambda: queue.get("probe")
         if elasticsearch is not None:
             # The bundled node has no `GET /`, so the client's own ping() would not work there.
             probes["elasticsearch"] = elasticsearch.cluster.health

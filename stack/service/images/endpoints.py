@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from bson import ObjectId
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
@@ -15,9 +16,12 @@ from stack.service.images.delivery import (
     wanted,
 )
 from stack.service.images.drawing import Drawing
-from stack.service.images.schemas import Image
+from stack.service.images.schemas import Image, ProductImage
 from stack.service.images.service import ImageService
 from stack.service.images.upload import FIELD, uploaded_file
+from stack.service.products.endpoints import ProductId
+from stack.service.products.schemas import Product
+from stack.service.products.service import ProductService
 from stack.service.replies import json_reply
 
 Sha256 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
@@ -57,7 +61,7 @@ def picture_routes(drawing: Drawing) -> APIRouter:
     return router
 
 
-def image_routes(images: ImageService, bearer: Bearer) -> APIRouter:
+def image_routes(images: ImageService, products: ProductService, bearer: Bearer) -> APIRouter:
     """Uploads, and their sizes under URLs that name their content."""
     router = APIRouter(tags=["images"])
 
@@ -83,6 +87,17 @@ def image_routes(images: ImageService, bearer: Bearer) -> APIRouter:
     async def image(sha256: Sha256) -> Response:
         """What became of an upload."""
         return json_reply((await images.find(sha256)).model_dump_json().encode())
+
+    @router.put("/api/v1/products/{product}/image", responses={200: {"model": Product}})
+    async def show_image(
+        product: ProductId,
+        chosen: ProductImage,
+        principal: Annotated[Principal, Depends(bearer.allowing("products:write"))],
+    ) -> Response:
+        """Show a product with an upload whose sizes are ready (administrators only)."""
+        principal.require_role("admin")
+        urls = await images.urls(chosen.image)
+        return json_reply(await products.show_image(ObjectId(product), urls))
 
     @router.get("/images/{sha256}/{name}", response_class=Response)
     async def variant(sha256: Sha256, name: PictureName, request: Request) -> Response:

@@ -1,8 +1,8 @@
-"""What comes out of the image endpoints."""
+"""What goes in and out of the image endpoints."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Image(BaseModel):
@@ -16,3 +16,11 @@ class Image(BaseModel):
     height: int
     bytes: int
     urls: dict[Literal["thumbnail", "medium", "full"], str]
+
+
+class ProductImage(BaseModel):
+    """The upload that a product is to be shown with."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -19,7 +19,7 @@ from stack.infra.pictures import (
     TooManyPixels,
     inspect,
 )
-from stack.service.errors import NotFound, ServiceError
+from stack.service.errors import Conflict, NotFound, ServiceError
 from stack.service.images.schemas import Image
 from stack.service.images.upload import UnsupportedType
 from stack.service.jobs.service import JobService
@@ -103,6 +103,13 @@ class ImageService:
         if document is None:
             raise NotFound(f"there is no image {sha256}")
         return _image(document)
+
+    async def urls(self, sha256: str) -> dict[Size, str]:
+        """Where the sizes of an upload are. Raises NotFound, Conflict when there are none yet."""
+        image = await self.find(sha256)
+        if image.state != "ready":
+            raise Conflict(f"image {sha256} is {image.state}: its sizes are not there")
+        return {Size(size): url for size, url in image.urls.items()}
 
     async def variant(self, sha256: str, size: Size, form: Format) -> bytes:
         """One size in one format. Raises NotFound, StoreUnavailable."""

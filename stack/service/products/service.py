@@ -1,7 +1,7 @@
 """Product lists from the cache or the database, detail from the database, and updates."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from stack.infra.cache_keys import EVERY_FAVOURITES, EVERY_SEARCH, listing_generation
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
+from stack.infra.pictures import Size
 from stack.service.cache import Cache
 from stack.service.errors import NotFound
 from stack.service.held import held
@@ -120,7 +121,15 @@ class ProductService:
 
     async def update(self, identifier: ObjectId, change: ProductChange) -> bytes:
         """Change a product, clear what shows it, and return it as JSON. Raises NotFound."""
-        fields: dict[str, Any] = change.model_dump(exclude_none=True)
+        return await self._changed(identifier, change.model_dump(exclude_none=True))
+
+    async def show_image(self, identifier: ObjectId, urls: Mapping[Size, str]) -> bytes:
+        """Show a product with these pictures, and return it as JSON. Raises NotFound."""
+        shown = {"image_url": urls[Size.FULL], "thumbnail_url": urls[Size.THUMBNAIL]}
+        return await self._changed(identifier, shown)
+
+    async def _changed(self, identifier: ObjectId, changes: Mapping[str, Any]) -> bytes:
+        fields = dict(changes)
         fields["updated_at"] = datetime.now(UTC)
         fields["changed_by"] = current_trace().request_id  # so that the indexer's log can name it
         with self._metrics.database(Operation.PRODUCT_UPDATE):
@@ -134,7 +143,7 @@ class ProductService:
         if changed is None:
             raise NotFound(f"there is no product {identifier}")
         await self._cache.clear(*self._shown_by(changed["category"]))
-        log.info("product %s changed: %s", identifier, ", ".join(change.model_fields_set))
+        log.info("product %s changed: %s", identifier, ", ".join(changes))
         return encoded(public(changed))
 
     def _shown_by(self, category: str) -> list[str]:

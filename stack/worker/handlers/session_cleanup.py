@@ -16,9 +16,7 @@ AT_ONCE = 500
 
 async def forget_ended(tools: Tools, _job: Job) -> str:
     """Take the names of sessions that are gone out of the lists."""
-    if tools.redis is None:
-        return "off"
-    redis = tools.redis
+    redis = tools.sessions
     async for index in redis.scan_iter(match=LISTS, count=AT_ONCE):
         names = await cast(Awaitable[list[bytes]], redis.zrange(index, 0, -1))
         prefix = index.removesuffix(b"sessions") + b"session:"
