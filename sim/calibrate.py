@@ -128,6 +128,9 @@ def demands(
     >>> round(d.delay_s["detail", "none"], 6)  # 2 ms less 1.1 ms of CPU
     0.0009
     """
+    share = background_fraction
+    require(0 <= share < 1, "demands.background_fraction", share, "a share from 0 to below 1")
+    require(0 <= index_lag_s < np.inf, "demands.index_lag_s", index_lag_s, "seconds, 0 or more")
     by_class = {(each.operation, each.outcome): each for each in classes}
     visits = {}
     for (operation, outcome), each in by_class.items():

@@ -13,6 +13,7 @@ from sim.availability.tiers import Tier, tiers_of
 from sim.cost.bill import bill
 from sim.cost.pricebook import HOURS_PER_MONTH, PriceBook
 from sim.errors import InvalidScenario
+from sim.queueing.domain import count
 from sim.replicate.intervals import Interval, mean_interval
 from sim.scenario import BillComponent, Scenario
 
@@ -97,7 +98,7 @@ def availability(
     Args:
         scenario: topology, `reliability`, objective and prices.
         book: the price book, for what a remedy adds to the bill.
-        seed: of all draws; the same seed gives the same answer.
+        seed: of all draws, 0..2^63-1; the same seed gives the same answer.
         months: simulated months, 2..10⁶.
         api_needed: API servers that the demand takes, >= 1.
     Returns: the answer; the loss of the cache or the search engine counts as degraded, not down.
@@ -112,7 +113,8 @@ def availability(
     >>> found.mean.low <= found.mean.estimate <= found.mean.high
     True
     """
-    found = simulated_months(scenario, months, np.random.SeedSequence(seed), api_needed=api_needed)
+    root = np.random.SeedSequence(count("seed", seed, 2**63 - 1, least=0))
+    found = simulated_months(scenario, months, root, api_needed=api_needed)
     uptime = 1.0 - found.down_min / MINUTES_PER_MONTH
     target = scenario.objectives.availability_fraction
     tiers = tiers_of(scenario, api_needed)

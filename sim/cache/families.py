@@ -93,14 +93,7 @@ def family_hit_ratios(
     >>> ratio.fraction > 1 - 25 / (5.0 * 300)  # each of 25 pages misses less than once a TTL
     True
     """
-    require(
-        isinstance(load_per_s, int | float | np.number)
-        and math.isfinite(load_per_s)
-        and 0 < load_per_s <= 1e12,
-        "load_per_s",
-        load_per_s,
-        "a number > 0, at most 1e12",
-    )
+    _check_load(load_per_s)
     ratios = {}
     for family, policy in (cache.families if cache else {}).items():
         keys = key_classes(workload, family, policy, load_per_s)
@@ -122,7 +115,7 @@ def cached_fraction(ratios: dict[Family, HitRatio], load_per_s: float) -> float:
     >>> cached_fraction({Family.SEARCH: HitRatio(0.5, 0.4, 0.6, lookups_per_s=30.0)}, 100.0)
     0.15
     """
-    require(load_per_s > 0, "load_per_s", load_per_s, "a number > 0")
+    _check_load(load_per_s)
     return sum(ratio.fraction * ratio.lookups_per_s for ratio in ratios.values()) / load_per_s
 
 
@@ -139,6 +132,7 @@ def key_classes(
         policy: of that family; says which writes clear them.
         load_per_s: requests/s of all operations together, > 0.
     Returns: the classes; empty arrays where the mix asks for none of these keys.
+    Raises: InvalidScenario for a load outside that domain.
     Source: `Zipf.classes` for the rates; the module's own rules for the clears.
 
     >>> from sim.example import shop
@@ -150,6 +144,7 @@ def key_classes(
     >>> round(float(keys.members @ keys.requests_per_s), 9)  # half of the requests list
     5.0
     """
+    _check_load(load_per_s)
     catalogue, popularity = workload.catalogue, workload.popularity
     updates = load_per_s * workload.mix.get(Operation.PRODUCT_UPDATE, 0.0)
     updates *= policy.cleared_by_product_update
@@ -175,6 +170,12 @@ def key_classes(
     if not parts:
         return KeyClasses(*(np.empty(0),) * 4, np.empty(0, dtype=np.int64))
     return KeyClasses(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _check_load(load_per_s: float) -> None:
+    number = isinstance(load_per_s, int | float | np.number)
+    good = number and math.isfinite(load_per_s) and 0 < load_per_s <= 1e12
+    require(good, "load_per_s", load_per_s, "a number > 0, at most 1e12")
 
 
 def _listing_clears(

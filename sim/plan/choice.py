@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sim.plan.objectives import at_most
 from sim.plan.screen import Screened
 from sim.plan.space import Candidate
+from sim.queueing.domain import fraction
 
 Floats = NDArray[np.float64]
 TOGETHER = "all together"
@@ -107,6 +108,7 @@ def choose(found: Screened, confidence_fraction: float) -> Choice:
         found: every candidate in every future.
         confidence_fraction: share of futures in which all objectives must hold, 0..1.
     Returns: what is chosen, what each candidate is worth, and why the others are not chosen.
+    Raises: InvalidScenario for another fraction.
     Source: expected cost under a chance constraint; regret as in [savage1951].
 
     >>> from sim.example import shop_question
@@ -116,6 +118,7 @@ def choose(found: Screened, confidence_fraction: float) -> Choice:
     >>> choose(screened(planner, [own]), 0.9).chosen  # the only one, and it holds
     0
     """
+    fraction("plan.confidence_fraction", confidence_fraction)
     holds = found.all_hold()
     probability = holds.mean(axis=1)
     cost = found.usd_per_month.mean(axis=1)

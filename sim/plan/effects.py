@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sim.plan.futures import InputFutures
 from sim.plan.screen import Planner
 from sim.plan.space import Candidate
+from sim.queueing.domain import positive
 
 Floats = NDArray[np.float64]
 MOST_GROWTH = 2.0**14
@@ -82,6 +83,7 @@ def steady(planner: Planner, candidate: Candidate, load_factor: float = 1.0) -> 
         candidate: the architecture.
         load_factor: a peak above the daily one, as a factor, > 0.
     Returns: one value a future of each figure.
+    Raises: InvalidScenario for a load_factor that is not above 0.
     Source: `Planner.response`; headroom by bisection on the users.
 
     >>> from sim.example import shop_question
@@ -91,7 +93,8 @@ def steady(planner: Planner, candidate: Candidate, load_factor: float = 1.0) -> 
     >>> bool(found.headroom_fraction[0] < 9)  # at ten times the users two loops of 10 ms are full
     True
     """
-    found = planner.response([candidate], planner.peak_load_per_s * load_factor)
+    peak_per_s = planner.peak_load_per_s * positive("load_factor", load_factor)
+    found = planner.response([candidate], peak_per_s)
     return Steady(
         p95_s=found.p95_s[0],
         error_fraction=found.error_fraction[0],

@@ -106,8 +106,7 @@ def drawn_futures(inputs: Iterable[Input], count: int, seed: int) -> InputFuture
     >>> bool(drawn[0] < 2.0 < drawn[1])  # two futures: one below the median, one above
     True
     """
-    whole = isinstance(count, int) and not isinstance(count, bool)
-    require(whole and 1 <= count <= 100_000, "plan.futures", count, "a whole number, 1 to 100000")
+    _check_count(count)
     normal = NormalDist()
     known = {each.name: each for each in inputs}
     values = {}
@@ -126,16 +125,23 @@ def futures_at(inputs: Iterable[Input], deviates: Mapping[str, Floats], count: i
     Args:
         inputs: the uncertain ones.
         deviates: by name, standard normal deviates, one a future.
-        count: futures, >= 1.
+        count: futures, 1 … 100,000.
     Returns: values of every input, one a future.
+    Raises: InvalidScenario for another number of futures.
     Source: `Input.at`.
 
     >>> growth = Input("growth", 1.0, 2.0, 8.0, stated=True, basis="")
     >>> futures_at([growth], {}, 2).value("growth").tolist()
     [2.0, 2.0]
     """
+    _check_count(count)
     known = {each.name: each for each in inputs}
     zero = np.zeros(count)
     return InputFutures(
         known, {name: each.at(deviates.get(name, zero)) for name, each in known.items()}, count
     )
+
+
+def _check_count(count: int) -> None:
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    require(whole and 1 <= count <= 100_000, "plan.futures", count, "a whole number, 1 to 100000")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from sim.errors import NotConverged
+from sim.errors import NotConverged, require
 from sim.queueing.distribution import TimeDistribution
 
 Complexes = npt.NDArray[np.complex128]
@@ -32,12 +32,13 @@ def invert(transform: Transform, time_s: float) -> float:
         transform: f̂(s) for an array of complex s with positive real part, vectorised.
         time_s: t > 0, s.
     Returns: f(t), absolute error about 1e-8 for |f| ≤ 1 (twice the agreement asked for).
-    Raises: NotConverged if 32768 terms do not settle it.
+    Raises: InvalidScenario for another t; NotConverged if 32768 terms do not settle it.
     Source: [abate1995, §3], Euler summation of the Fourier series.
 
     >>> round(invert(lambda s: 1 / (s + 1), 2.0), 6)  # e^-2
     0.135335
     """
+    require(0 < time_s < math.inf, "time_s", time_s, "a number above 0")
     terms, before = 24, math.inf
     while terms <= _MOST_TERMS:
         now = _euler(transform, time_s, terms)

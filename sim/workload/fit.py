@@ -60,8 +60,9 @@ def fit_zipf(
         counts: requests per item, whole numbers ≥ 1, in any order, at least 2 items and 100
             requests.
         rng: source of the bootstrap.
-        distinct: number of different items seen, if `counts` lists only the most popular ones.
-        samples: bootstrap samples, ≥ 20.
+        distinct: number of different items seen, at most 10^15,
+            if `counts` lists only the most popular ones.
+        samples: bootstrap samples, 20 … 10,000.
     Returns: the fit.
     Raises: InvalidScenario outside those domains.
     Source: [clauset2009, §3] for MLE, KS distance and bootstrap; the item count solves
@@ -74,7 +75,9 @@ def fit_zipf(
     True
     """
     observed = _sorted_counts(counts)
-    require(samples >= 20, "fit.samples", samples, "at least 20")
+    require(20 <= samples <= 10_000, "fit.samples", samples, "20 … 10,000")
+    known = distinct is None or 0 <= distinct <= 1e15
+    require(known, "fit.distinct", distinct, "a number of items, at most 1e15")
     lookups = int(observed.sum())
     raw = _conditional_exponent(observed)
     seen = max(float(distinct or 0.0), float(observed.size))

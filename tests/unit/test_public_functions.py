@@ -72,7 +72,8 @@ def public_functions() -> dict[str, object]:
         exported = set(getattr(module, "__all__", ()))
         exported |= {n for m, n in wanted if m == name}
         if package_of(name) == "sim.queueing" and name.split(".")[-1] not in PARTS_OF_QUEUEING:
-            exported |= {n for n in vars(module) if not n.startswith("_")}
+            own = (n for n, v in vars(module).items() if getattr(v, "__module__", "") == name)
+            exported |= {n for n in own if not n.startswith("_")}
         for each in exported:
             value = getattr(module, each, None)  # None: a module of a package
             value = inspect.unwrap(value) if callable(value) else value
