@@ -1,5 +1,6 @@
 """A workload section from observed requests, in bounded memory and any order of time."""
 
+import hashlib
 import math
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
@@ -16,6 +17,13 @@ SESSION_GAP_S = 1800.0
 _MOST_KEYS = 200_000
 _MOST_CLIENTS = 200_000
 _MOST_MINUTES = 3_000
+_LONGEST_KEY = 100  # characters; longer ones are known by a digest, so that none takes more
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return text[:60] + hashlib.blake2b(text.encode(errors="replace"), digest_size=16).hexdigest()
 
 
 class KeyCounts:
@@ -38,7 +46,8 @@ class KeyCounts:
 class Observation:
     """What was seen so far; `workload` turns it into a scenario's section.
 
-    Memory is bounded: keys, clients and minutes are limited, the rarest or oldest go first. A
+    Memory is bounded: keys, clients and minutes are limited in number and length, the rarest or
+    oldest go first. A
     minute's second-by-second counts are kept until 3,000 later minutes have begun.
     """
 
@@ -72,10 +81,11 @@ class Observation:
         self.requests += 1
         self.first_s, self.last_s = min(self.first_s, time_s), max(self.last_s, time_s)
         self.operations[operation] += 1
+        template = template[:_LONGEST_KEY]
         self.templates[template if template in self.templates or self._room() else "(other)"] += 1
         self.hours[int(time_s // 3600)] += 1
         if key:
-            self.keys[operation].add(key)
+            self.keys[operation].add(_short(key))
         minute, second = divmod(int(time_s), 60)
         counts = self._minutes.get(minute)
         if counts is None:
@@ -84,7 +94,7 @@ class Observation:
                 self._fold_minutes(_MOST_MINUTES)
         counts[second] += 1
         if client is not None:
-            self._client_seen(client, time_s)
+            self._client_seen(_short(client), time_s)
 
     def _room(self) -> bool:
         return len(self.templates) < 1000

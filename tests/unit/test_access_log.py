@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -232,6 +233,18 @@ def test_routes_of_other_services_fall_to_what_they_resemble():
     assert route("POST", "/users/login")[0] is Operation.LOGIN
     assert route("GET", "/find?q=Red+Shoe")[::2] == (Operation.SEARCH, "red shoe")
     assert route("GET", "/orders/123/items/4")[1] == "GET /orders/{id}/items/{id}"
+
+
+def test_keys_of_any_length_take_bounded_memory_and_stay_apart(tmp_path):
+    long = "x" * 60_000
+    text = [combined(START + i, "GET", f"/find?q={long}{i}", i) for i in range(400)]
+    path = written(tmp_path, "long.log", text)
+    tracemalloc.start()
+    section = workload_from_logs([path])["workload"]
+    peak_mb = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    assert section["catalogue"]["search_queries"] >= 400
+    assert peak_mb < 20, "400 keys of 60 kB are 24 MB: they were kept"
 
 
 @settings(deadline=None, max_examples=200)
