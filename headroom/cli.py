@@ -21,7 +21,7 @@ from headroom.claims import load_ledger
 from headroom.console import figure, interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.fidelity.commands import fidelity_app
-from headroom.live import seed_stack, stack_spec
+from headroom.live import reindex_stack, seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
 from sim.scenario_file import json_schema
 from stack.errors import StackError
@@ -292,6 +292,12 @@ def seed(
 ) -> None:
     """Fill a running stack with the scenario's catalogue (idempotent)."""
     seed_stack(scenario_at(scenario), status(stack_folder(name)), say, products=products)
+
+
+@app.command()
+def reindex(name: StackName = "default") -> None:
+    """Build the search index anew beside the old one, which serves until the new one is whole."""
+    reindex_stack(status(stack_folder(name)), say)
 
 
 def _on_a_run(step: Callable[[Run], object], folder: Path, as_json: bool) -> None:

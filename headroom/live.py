@@ -15,6 +15,9 @@ from stack.infra.limits import Limits
 from stack.infra.settings import SeedSettings
 from stack.load.requests import Credentials
 from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
+from stack.worker.changes import BATCH as INDEX_BATCH
+from stack.worker.rebuild import rebuild
+from stack.worker.settings import IndexerSettings
 
 if TYPE_CHECKING:
     from stack.infra.seed import Seeded
@@ -113,6 +116,30 @@ def seed_stack(
         f"{seeded.products:,} products and {seeded.users:,} users {state} {seeded.duration_s:.1f} s"
     )
     return seeded
+
+
+def reindex_stack(info: StackInfo, say: Say) -> None:
+    """Build the search index of a running stack anew; searches and updates go on meanwhile."""
+    if info.elasticsearch_url is None:
+        say("this stack has no search index: MongoDB answers its searches")
+        return
+    settings = IndexerSettings.model_validate(
+        {
+            "mongo_url": info.mongo_url,
+            "redis_url": info.redis_url,
+            "elasticsearch_url": info.elasticsearch_url,
+        }
+    )
+
+    def tenths(done: int, total: int) -> None:
+        if done * 10 // max(total, 1) > max(0, done - INDEX_BATCH) * 10 // max(total, 1):
+            say(f"search index {done:,}/{total:,}")
+
+    done = rebuild(settings, tenths)
+    say(
+        f"{done.index} serves, with {done.products:,} products and {done.changes:,} changes that "
+        f"came meanwhile, after {done.duration_s:.1f} s"
+    )
 
 
 def catalogue_of(scenario: Scenario) -> Catalogue:

@@ -27,10 +27,13 @@ class EventKind(StrEnum):
     PURCHASE = "purchase"
 
 
+# Not of a shopper's telling: a replica notes it with the number of results.
+ANSWERED_SEARCH = "answered_search"
 FUNNEL = (EventKind.VIEW, EventKind.FAVOURITE, EventKind.CART, EventKind.PURCHASE)
-# A stored event; every column is in every row. Times are text in UTC, as ClickHouse reads them.
+# A stored event; every column but `results` is in every row. Times are text in UTC, as
+# ClickHouse reads them.
 Row = dict[str, Any]
-COLUMNS = ("id", "at", "kind", "session", "user", "product", "query", "seconds")
+COLUMNS = ("id", "at", "kind", "session", "user", "product", "query", "seconds", "results")
 
 _ADD = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end

@@ -37,6 +37,7 @@ class JobKind(StrEnum):
     MISSED_WELCOMES = "missed_welcomes"  # ask for the welcomes that a queue's failure kept back
     RECOMMENDATIONS = "recommendations"  # which products are favourites together
     SEARCH_CHECK = "search_check"  # compare the search index with the database and repair it
+    SEARCH_REBUILD = "search_rebuild"  # build the search index anew, in the old one's stead
     SESSION_CLEANUP = "session_cleanup"  # forget sessions that have ended
     REPORT = "report"  # yesterday's figures
     IMAGE = "image"  # one upload, in all its sizes

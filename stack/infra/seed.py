@@ -212,11 +212,11 @@ async def _write_index(
 
 
 async def _bulk(search: AsyncElasticsearch, lines: list[dict[str, Any]]) -> None:
-    answer = await search.bulk(operations=lines)
+    answer = await search.bulk(operations=lines, require_alias=True)
     if answer["errors"]:
         results = (next(iter(item.values())) for item in answer["items"])
-        # 409: the indexer has written something newer; 404: what was to be deleted is gone.
-        refused = [r for r in results if r["status"] >= 400 and r["status"] not in (404, 409)]
+        # 409: the indexer has written something newer. A deletion of what is gone is no error.
+        refused = [r for r in results if "error" in r and r["status"] != 409]
         if refused:
             raise SeedingFailed(f"Elasticsearch refused {len(refused)} products: {refused[0]}")
 
@@ -246,7 +246,7 @@ async def _is_seeded(
         return False
     if search is None:
         return True
-    if not await search.indices.exists(index=INDEX):
+    if not await search.indices.exists_alias(name=INDEX):
         return False
     counted = await search.count(index=INDEX)
     return bool(counted["count"] == catalogue.products)

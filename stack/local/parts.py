@@ -18,7 +18,7 @@ from stack.local.readiness import gates_answer, http_answers, mongo_answers, red
 from stack.local.spec import StackSpec
 
 REPLICA_SET = "headroom"
-INDEXER_READY = "following changes"  # it listens on no port; its log tells
+INDEXER_READY = "following changes"  # its port tells metrics only
 
 LOG4J = """\
 status = error
@@ -279,11 +279,11 @@ def indexer_part(environment: dict[str, str], layout: Layout) -> Part:
     return Part(
         "indexer",
         "indexer",
-        lambda _port: [sys.executable, "-m", "stack.worker.indexer"],
+        lambda port: [sys.executable, "-m", "stack.worker.indexer", "--port", str(port)],
         follows,
         f"its log to say {INDEXER_READY!r}",
+        url=lambda port: f"http://127.0.0.1:{port}",
         environment=environment,
-        listens=False,
     )
 
 

@@ -1,6 +1,7 @@
 """Jobs, images and events of one replica: what of them runs is decided by its settings."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from fastapi import APIRouter
 from pymongo.asynchronous.database import AsyncDatabase
@@ -12,6 +13,7 @@ from stack.infra.event_stream import EventStream
 from stack.infra.jobs import JobQueue
 from stack.infra.objects import objects_of
 from stack.service.auth.tokens import Bearer
+from stack.service.events.answered import answered_search
 from stack.service.events.buffer import EventBuffer
 from stack.service.events.endpoints import event_routes
 from stack.service.images.drawing import Drawing
@@ -58,6 +60,11 @@ class Background:
             yield image_routes(self._images, products, bearer)
         if self._events is not None and self._analytics is not None:
             yield event_routes(self._events, self._analytics, bearer)
+
+    def searched(self, text: str, answer: bytes) -> None:
+        """Note a search that was answered, for the analytics."""
+        if self._events is not None:
+            self._events.add([answered_search(text, answer, datetime.now(UTC))])
 
     async def close(self) -> None:
         """Hand over what is left; the queue is still there."""

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from stack.service.errors import EXPECTED, answer_to
 from stack.service.products.deprecation import tell_successor
 from stack.service.products.service import ProductService
+from stack.service.search.query import Wanted
 from stack.service.search.service import SearchService
 
 # Query strings are few and come again; what a stranger invents must not fill the memory.
@@ -60,8 +61,8 @@ class HotReads:
             return products.page_after(values.get("category"), values.get("cursor"), limit)
 
         def found(values: Values) -> Awaitable[bytes]:
-            page = int(values.get("page", "1"))
-            return search.search(values["q"], values.get("category"), page)
+            wanted = Wanted.of(values["q"], values.get("category"))
+            return search.page(wanted, int(values.get("page", "1")))
 
         shown = {"category": _SLUG, "limit": _LIMIT}
         text = {"q": _TEXT, "category": _SLUG, "page": _SEARCH_PAGE}

@@ -33,10 +33,12 @@ from stack.service.hot import HotReads
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.openapi import describe
+from stack.service.own_writes import OwnWrites
 from stack.service.products.cursor import CursorCodec
 from stack.service.products.endpoints import product_routes
 from stack.service.products.service import ProductService
 from stack.service.sample.endpoints import sample_routes
+from stack.service.search.cursor import SearchCursors
 from stack.service.search.endpoints import search_routes
 from stack.service.search.service import SearchService
 from stack.service.settings import Settings
@@ -100,9 +102,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # the client's names
     )
     install_handlers(app)
-    products = ProductService(database, cache, metrics, CursorCodec(secret), settings)
-    search = SearchService(database, elasticsearch, cache, metrics, settings)
-    favourites = FavouriteService(database, cache, metrics, settings)
+    # Where every read goes to the primary nobody can miss an own write.
+    own_writes = OwnWrites(secret) if settings.read_from_secondaries else None
+    products = ProductService(
+        database, cache, metrics, settings, cursors=CursorCodec(secret), own_writes=own_writes
+    )
+    search = SearchService(
+        database,
+        elasticsearch,
+        cache,
+        metrics,
+        settings,
+        cursors=SearchCursors(secret),
+        note=background.searched,
+    )
+    favourites = FavouriteService(database, cache, metrics, settings, own_writes=own_writes)
     health = HealthService(settings.replica, database, redis, queue, elasticsearch)
     app.add_middleware(
         Observed,
@@ -111,11 +125,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         budgets=access.budgets,
         telemetry=telemetry,
         hot=HotReads(products, search, settings.catalogue.page_size),
+        own_writes=own_writes,
     )
     if emulated is not None:
         app.add_middleware(Gated, emulated=emulated)
     app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
-    app.include_router(search_routes(search))
+    app.include_router(search_routes(search, settings.catalogue.page_size))
     app.include_router(favourite_routes(favourites, bearer))
     schema = schema_of(
         products,

@@ -15,6 +15,7 @@ from stack.service.errors import ServiceError, problem
 from stack.service.hot import HotReads, Read, body_or_problem
 from stack.service.limits.budgets import Budgets
 from stack.service.metrics import Metrics
+from stack.service.own_writes import OwnWrites
 from stack.service.telemetry import Telemetry
 from stack.service.trace import Trace, begin_trace, new_request_id
 
@@ -34,10 +35,12 @@ class Observed:
         budgets: Budgets | None = None,
         telemetry: Telemetry | None = None,
         hot: HotReads | None = None,
+        own_writes: OwnWrites | None = None,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._hot = hot
+        self._own_writes = own_writes
         self._budgets = budgets
         self._metrics = metrics
         self._replica = replica.encode()
@@ -49,6 +52,8 @@ class Observed:
             return
         began = perf_counter()
         trace = begin_trace(_request_id(scope), keeps_steps=self._telemetry is not None)
+        own = self._own_writes
+        trace.reads_own_writes = own is not None and own.are_said_in(scope)
         status = 500
         started = False
 

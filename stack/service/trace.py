@@ -27,7 +27,16 @@ class Step:
 class Trace:
     """Durations by part, the cache outcome and own headers of one request."""
 
-    __slots__ = ("coalesced", "headers", "outcome", "request_id", "seconds", "steps", "user")
+    __slots__ = (
+        "coalesced",
+        "headers",
+        "outcome",
+        "reads_own_writes",
+        "request_id",
+        "seconds",
+        "steps",
+        "user",
+    )
 
     def __init__(self, request_id: str, *, keeps_steps: bool = False) -> None:
         self.request_id = request_id
@@ -35,6 +44,7 @@ class Trace:
         self.coalesced = False
         self.headers: list[tuple[bytes, bytes]] = []  # sent with the answer, whatever it is
         self.user: str | None = None
+        self.reads_own_writes = False  # whoever asks wrote a moment ago: no secondary will do
         self.seconds: dict[str, float] = {}
         # Each step by itself, for traces and error reports; None where nobody wants them.
         self.steps: list[Step] | None = [] if keeps_steps else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import clickhouse_connect
 
-from stack.infra.event_stream import FUNNEL, EventKind, moment
+from stack.infra.event_stream import ANSWERED_SEARCH, FUNNEL, EventKind, moment
 
 WINDOW_S = 86_400  # the steps of a funnel count when they follow within a day
 KEPT_DAYS = 400
@@ -24,12 +24,15 @@ CREATE TABLE IF NOT EXISTS events (
     user String,
     product String,
     query String,
-    seconds Float32
+    seconds Float32,
+    results Int32 DEFAULT -1
 ) ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (kind, at, id)
 TTL toDateTime(at) + INTERVAL {KEPT_DAYS} DAY
 """
+# For a table that an earlier release made.
+ADD_RESULTS = "ALTER TABLE events ADD COLUMN IF NOT EXISTS results Int32 DEFAULT -1"
 _WITHIN = "at >= {start:DateTime64(3, 'UTC')} AND at < {end:DateTime64(3, 'UTC')}"
 # Queries are put together from constants of this module; what is asked for comes as parameters.
 # FINAL: rows of one id count once, whether or not ClickHouse has merged them yet.
@@ -40,12 +43,15 @@ SELECT level, count() FROM (
     FROM events FINAL WHERE {_WITHIN} GROUP BY session
 ) WHERE level > 0 GROUP BY level
 """
-# What can be asked for, by name: column, figure and the kind of event it counts.
+_ANSWERED = f"kind = '{ANSWERED_SEARCH}'"
+# What can be asked for, by name: column, figure and the events it counts.
 TOPS = {
-    "viewed_products": ("product", "count()", EventKind.VIEW),
-    "favourite_products": ("product", "count()", EventKind.FAVOURITE),
-    "searches": ("lowerUTF8(query)", "count()", EventKind.SEARCH),
-    "seconds_on_product": ("product", "avg(seconds)", EventKind.TIME_ON_PAGE),
+    "viewed_products": ("product", "count()", f"kind = '{EventKind.VIEW}'"),
+    "favourite_products": ("product", "count()", f"kind = '{EventKind.FAVOURITE}'"),
+    "searches": ("lowerUTF8(query)", "count()", f"kind = '{EventKind.SEARCH}'"),
+    "answered_searches": ("query", "count()", _ANSWERED),
+    "searches_without_result": ("query", "count()", f"{_ANSWERED} AND results = 0"),
+    "seconds_on_product": ("product", "avg(seconds)", f"kind = '{EventKind.TIME_ON_PAGE}'"),
 }
 
 
@@ -61,6 +67,7 @@ class EventStore:
                 dsn=url, connect_timeout=5, send_receive_timeout=30
             )
         self._client.command(CREATE)
+        self._client.command(ADD_RESULTS)
 
     def close(self) -> None:
         """Disconnect."""
@@ -88,10 +95,10 @@ class EventStore:
 
     def top(self, what: str, start: datetime, end: datetime, most: int) -> list[dict[str, Any]]:
         """The first of a ranking in TOPS. Raises KeyError for another."""
-        column, figure, kind = TOPS[what]
+        column, figure, counted = TOPS[what]
         query = (
             f"SELECT {column} AS name, {figure} AS figure FROM events FINAL "
-            f"WHERE {_WITHIN} AND kind = '{kind}' AND name != '' "
+            f"WHERE {_WITHIN} AND {counted} AND name != '' "
             "GROUP BY name ORDER BY figure DESC, name LIMIT {most:UInt32}"
         )
         rows = self._query(query, start, end, most=most)

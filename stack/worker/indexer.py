@@ -17,11 +17,10 @@ import signal
 import sys
 import time
 
-from bson import Timestamp
 from elastic_transport import TransportError
 from elasticsearch import ApiError, AsyncElasticsearch
 from elasticsearch.helpers import async_scan
-from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
+from prometheus_client import start_http_server
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
@@ -38,6 +37,7 @@ from stack.infra.documents import PRODUCTS, Document
 from stack.infra.logs import log_as_json
 from stack.infra.search_index import INDEX, create_search_index, external_version
 from stack.infra.settings import InvalidSettings
+from stack.worker.changes import follow_from, gather, operation_time, write_all
 from stack.worker.checkpoint import (
     Checkpoint,
     drop_checkpoint,
@@ -45,14 +45,12 @@ from stack.worker.checkpoint import (
     save_checkpoint,
     silence_s,
 )
+from stack.worker.index_metrics import IndexMetrics
 from stack.worker.settings import IndexerSettings
 from stack.worker.writer import IndexBusy, IndexWriter
 
 # InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost: the place is gone for good.
 HISTORY_LOST = frozenset({260, 280, 286})
-BATCH = 500
-# How long a change may wait for others to share its bulk write.
-GATHER_MS = 200
 SIGN_OF_LIFE_S = 5.0
 SILENT_FOR_S = 30.0
 BULK_TIMEOUT_S = 30.0
@@ -84,7 +82,9 @@ class Indexer:
         elasticsearch: AsyncElasticsearch,
         redis: Redis | None,
         stop: asyncio.Event,
+        *,
         index: str = INDEX,
+        metrics: IndexMetrics | None = None,
     ) -> None:
         self._database = database
         self._elasticsearch = elasticsearch
@@ -93,6 +93,7 @@ class Indexer:
         self._index = index
         self._writer = IndexWriter(elasticsearch, index)
         self._searches_void = False
+        self._metrics = metrics or IndexMetrics()
 
     async def run(self) -> None:
         """Index until `stop` is set, through every failure of the servers."""
@@ -120,19 +121,13 @@ class Indexer:
 
     async def _scan(self) -> Checkpoint:
         """Index all products as of now. Changes meanwhile are newer, and are followed next."""
-        now = await self._operation_time()
-        version = external_version(now.time, now.inc)
+        now = await operation_time(self._database)
         writer = IndexWriter(self._elasticsearch, self._index)
-        count = 0
-        async for product in self._database[PRODUCTS].find({}, batch_size=BATCH):
-            writer.put(product, version)
-            count += 1
-            if len(writer) >= BATCH:
-                await writer.flush(visible=False)
-        await writer.flush(visible=True)
-        removed = await self._remove_vanished(version)
+        count = await write_all(self._database, writer, now)
+        removed = await self._remove_vanished(external_version(now.time, now.inc))
         await self._elasticsearch.indices.refresh(index=self._index)
         self._searches_void = True
+        self._metrics.scanned()
         checkpoint = Checkpoint(now, None)
         await save_checkpoint(self._database, checkpoint)
         log.info("indexed %d products, removed %d that are gone", count, removed)
@@ -166,18 +161,18 @@ class Indexer:
             if checkpoint.token
             else {"start_at_operation_time": checkpoint.started_at}
         )
-        stream = await self._database[PRODUCTS].watch(
-            FOLLOWED, full_document="updateLookup", max_await_time_ms=GATHER_MS, **place
-        )
+        stream = await follow_from(self._database, place, FOLLOWED)
         async with stream:
             log.info("following changes")
             saved_s = 0.0
             while not self._stop.is_set():
-                await self._gather(stream)
+                gathered = await gather(stream, self._writer)
                 if not stream.alive:
                     return
                 changed = len(self._writer) > 0
                 await self._writer.flush(visible=True)
+                self._metrics.found(gathered.changed_at)
+                self._metrics.in_step(gathered.known_until_s)
                 self._searches_void |= changed
                 cleared = await self._void_searches()
                 due = changed or time.monotonic() - saved_s >= SIGN_OF_LIFE_S
@@ -188,24 +183,6 @@ class Indexer:
                     )
                     await save_checkpoint(self._database, checkpoint)
                     saved_s = time.monotonic()
-
-    async def _gather(self, stream: AsyncCollectionChangeStream[Document]) -> None:
-        """Wait for changes and collect those that come together."""
-        deadline = time.monotonic() + GATHER_MS / 1000
-        while len(self._writer) < BATCH:
-            change = await stream.try_next()
-            if change is not None:
-                self._collect(change)
-            if change is None or time.monotonic() >= deadline:
-                return
-
-    def _collect(self, change: Document) -> None:
-        moment: Timestamp = change["clusterTime"]
-        version = external_version(moment.time, moment.inc)
-        if change["operationType"] == "delete":
-            self._writer.remove(str(change["documentKey"]["_id"]), version)
-        elif change["fullDocument"] is not None:  # None: deleted since, and that change follows
-            self._writer.put(change["fullDocument"], version)
 
     async def _void_searches(self) -> bool:
         """Void cached searches if the index has changed; whether none is left to be voided."""
@@ -219,15 +196,6 @@ class Indexer:
         self._searches_void = False
         return True
 
-    async def _operation_time(self) -> Timestamp:
-        answer = await self._database.command("ping")
-        moment: Timestamp | None = answer.get("operationTime")
-        if moment is None:
-            raise InvalidSettings(
-                "HEADROOM_MONGO_URL: one mongod; allowed: members of a replica set"
-            )
-        return moment
-
     async def _forget_place(self) -> None:
         try:
             await drop_checkpoint(self._database)
@@ -239,6 +207,7 @@ class Indexer:
         if time.monotonic() - began_s > 2 * PAUSES_S[-1]:
             failures = 0  # it worked for a while
         pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
+        self._metrics.failed()
         log.warning("%s: %s; trying again in %g s", type(error).__name__, error, pause_s)
         try:
             async with asyncio.timeout(pause_s):
@@ -248,8 +217,11 @@ class Indexer:
         return failures + 1
 
 
-async def index_until_stopped(settings: IndexerSettings) -> None:
-    """Run an indexer until SIGTERM or SIGINT."""
+async def index_until_stopped(settings: IndexerSettings, listen: tuple[str, int] | None) -> None:
+    """Run an indexer until SIGTERM or SIGINT; `listen`: where it tells its metrics."""
+    metrics = IndexMetrics()
+    if listen is not None:
+        start_http_server(listen[1], listen[0], metrics.registry)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -258,7 +230,7 @@ async def index_until_stopped(settings: IndexerSettings) -> None:
     url = settings.redis_url if settings.clears_searches else None
     redis = redis_client(url, pool=2) if url else None
     try:
-        await Indexer(database_of(mongo), elasticsearch, redis, stop).run()
+        await Indexer(database_of(mongo), elasticsearch, redis, stop, metrics=metrics).run()
     finally:
         await elasticsearch.close()
         await mongo.close()
@@ -280,17 +252,20 @@ def main() -> int:
     """Run the indexer, or with --check say by the exit code whether one is alive."""
     arguments = argparse.ArgumentParser(description="Keep the search index in step.")
     arguments.add_argument("--check", action="store_true", help="exit 0 if an indexer is alive")
-    check: bool = arguments.parse_args().check
+    arguments.add_argument("--host", default="127.0.0.1")
+    arguments.add_argument("--port", type=int, help="tell /metrics there; without: nowhere")
+    given = arguments.parse_args()
     try:
         settings = IndexerSettings.from_environment()
     except InvalidSettings as error:
         sys.stderr.write(f"indexer: {error}\n")
         return 2
-    if check:
+    if given.check:
         return 0 if asyncio.run(is_alive(settings)) else 1
     log_as_json("indexer", level=settings.log_level)
     try:
-        asyncio.run(index_until_stopped(settings))
+        listen = (given.host, given.port) if given.port is not None else None
+        asyncio.run(index_until_stopped(settings, listen))
     except InvalidSettings as error:
         sys.stderr.write(f"indexer: {error}\n")
         return 2

@@ -20,7 +20,8 @@ AT_ONCE = 4
 IDLE_S = 0.2
 LOOK_S = 1.0  # how often the schedule and the queue's length are looked at
 STALE_S = 15.0  # a worker that has not reached the queue for so long is not ready
-LONGEST_S = 300.0  # a job that takes longer hangs
+LONGEST_S = 300.0  # a job that takes longer hangs …
+LONG: Mapping[str, float] = {JobKind.SEARCH_REBUILD: 3600.0}  # … but for these
 GRACE_S = 4.0  # for what still runs at a stop; the rest is given back
 BACKOFF_GROWTH, LONGEST_BACKOFF_S = 4.0, 900.0
 
@@ -142,7 +143,7 @@ class JobRunner:
         handler = self._handlers.get(job.kind)
         if handler is None:  # asked by a newer release; a newer worker may come by
             raise LookupError(f"this worker knows no job {job.kind!r}")
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(LONG.get(job.kind, LONGEST_S)):
             return await handler(self._tools, job)
 
     async def _failed(self, job: Job, error: str) -> str:

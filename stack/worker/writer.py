@@ -19,12 +19,17 @@ class IndexBusy(Exception):
     """Elasticsearch asks us to come back later."""
 
 
+class IndexMissing(IndexBusy):
+    """There is no index any more; what was written is lost with it, and what is written now too."""
+
+
 class IndexWriter:
     """Collects changes, the last one for each product, and sends them as one request."""
 
-    def __init__(self, client: AsyncElasticsearch, index: str) -> None:
+    def __init__(self, client: AsyncElasticsearch, index: str, *, is_alias: bool = True) -> None:
         self._client = client
         self._index = index
+        self._is_alias = is_alias
         self._pending: dict[str, list[dict[str, Any]]] = {}
         self._ordered_by: dict[str, str] = {}  # the request behind a change, for the log
 
@@ -43,7 +48,9 @@ class IndexWriter:
         self._pending[identifier] = [bulk_delete(identifier, version, self._index)]
 
     async def flush(self, *, visible: bool) -> None:
-        """Send what is pending; `visible`: return when searches find it. Raises IndexBusy.
+        """Send what is pending; `visible`: return when searches find it.
+
+        Raises IndexBusy, IndexMissing.
 
         A product that the index refuses for good is logged and left out: one bad document must
         not stop all later ones.
@@ -51,7 +58,10 @@ class IndexWriter:
         if not self._pending:
             return
         lines = [line for lines in self._pending.values() for line in lines]
-        answer = await self._client.bulk(operations=lines, refresh=visible)
+        # Elasticsearch would make an index of its own, unlike ours, for a name that is gone.
+        answer = await self._client.bulk(
+            operations=lines, refresh=visible, require_alias=self._is_alias
+        )
         if answer["errors"]:
             self._judge([next(iter(item.values())) for item in answer["items"]])
         self._pending.clear()
@@ -62,6 +72,8 @@ class IndexWriter:
     @staticmethod
     def _judge(results: list[dict[str, Any]]) -> None:
         for result in results:
+            if result["status"] == _GONE and "error" in result:
+                raise IndexMissing(str(result["error"]))
             if result["status"] in _BUSY:
                 raise IndexBusy(str(result.get("error", result["status"])))
             if result["status"] >= 400 and result["status"] not in (_NEWER, _GONE):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -41,13 +42,14 @@ def selectors(expression: str) -> list[tuple[str, set[str]]]:
 
 @pytest.fixture(scope="module")
 def labels_of(live_stack: RunningStack) -> dict[str, set[str]]:
-    """The labels of each metric that a replica tells after some traffic."""
+    """The labels of each metric that a replica tells after some traffic, or the indexer."""
     replica = live_stack.info.part("api-1").url
     for path in ("/api/v1/products", "/api/v1/products", "/api/v1/search?q=desk", "/no-such-path"):
         httpx.get(f"{replica}{path}")
     found: dict[str, set[str]] = {}
     text = httpx.get(f"{replica}/metrics").text
-    for family in text_string_to_metric_families(text):
+    indexer = httpx.get(f"{live_stack.info.part('indexer').url}/metrics").text
+    for family in chain(*map(text_string_to_metric_families, (text, indexer))):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     # Without an error there is no series of errors, but its name and type are told.

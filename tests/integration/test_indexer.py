@@ -8,16 +8,26 @@ import subprocess
 import sys
 import uuid
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 from elasticsearch import ApiError
+from lines import line_to
+from replicas import until as reached
 
 from stack.infra.catalogue import Catalogue, product_id
 from stack.infra.connections import elasticsearch_client, mongo_client
 from stack.infra.documents import PRODUCTS, product_document
-from stack.infra.search_index import create_search_index
+from stack.infra.search_index import (
+    create_search_index,
+    indices_behind,
+    indices_of,
+    numbered,
+)
 from stack.worker.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stack.worker.index_metrics import IndexMetrics
 from stack.worker.indexer import Indexer
+from stack.worker.rebuild import Rebuild, RebuildRuns
 
 CATALOGUE = Catalogue(products=10, categories=2)
 
@@ -37,17 +47,19 @@ async def room(info):
         yield mongo[name], search, name
     finally:
         await mongo.drop_database(name)
-        await search.indices.delete(index=name, ignore_unavailable=True)
+        for index in await indices_of(search, name):
+            await search.indices.delete(index=index)
         await search.close()
         await mongo.close()
 
 
 @asynccontextmanager
 async def running(database, search, name):
-    stop = asyncio.Event()
-    task = asyncio.create_task(Indexer(database, search, None, stop, index=name).run())
+    stop, metrics = asyncio.Event(), IndexMetrics()
+    indexer = Indexer(database, search, None, stop, index=name, metrics=metrics)
+    task = asyncio.create_task(indexer.run())
     try:
-        yield
+        yield metrics.registry.get_sample_value
     finally:
         stop.set()
         await asyncio.wait_for(task, 20)
@@ -58,7 +70,7 @@ async def until(expected, search, name):
     async with asyncio.timeout(20):
         while True:
             try:
-                answer = await search.search(index=name, size=100, ignore_unavailable=True)
+                answer = await search.search(index=name, size=1_000, ignore_unavailable=True)
             except ApiError as error:
                 if error.status_code != 503:  # 503: the index is being made
                     raise
@@ -153,9 +165,181 @@ def test_a_deleted_index_is_built_anew_by_the_next_indexer(live_stack):
             await database[PRODUCTS].insert_one(product)
             async with running(database, search, name):
                 await until(titles(product), search, name)
-            await search.indices.delete(index=name)
+            await search.indices.delete(index=(await indices_behind(search, name))[0])
             async with running(database, search, name):
                 await until(titles(product), search, name)
+
+    asyncio.run(scenario())
+
+
+def test_an_index_deleted_under_a_running_indexer_is_built_anew_as_it_was(live_stack):
+    async def scenario():
+        async with room(live_stack.info) as (database, search, name):
+            first, second = own_product(5), own_product(6)
+            await database[PRODUCTS].insert_one(first)
+            async with running(database, search, name) as metric:
+                await until(titles(first), search, name)
+                await search.indices.delete(index=(await indices_behind(search, name))[0])
+                await database[PRODUCTS].insert_one(second)
+                await until(titles(first, second), search, name)
+                assert metric("headroom_indexer_scans_total") == 2
+                assert metric("headroom_indexer_failures_total") >= 1
+            # Not one that Elasticsearch made up for the name: that would have no such mapping.
+            mapping = await search.indices.get_mapping(index=name)
+            for index in mapping.values():
+                assert index["mappings"]["dynamic"] == "strict"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.feature(
+    "4 search: how far the index is behind is a metric",
+    endpoint="GET /metrics of the indexer",
+    module="stack/worker/index_metrics.py",
+)
+def test_the_lag_rises_while_the_index_cannot_be_written_and_falls_when_it_can(live_stack):
+    async def scenario():
+        async with (
+            room(live_stack.info) as (database, search, name),
+            line_to(live_stack.info.elasticsearch_url) as (line, url),
+        ):
+            product = own_product(7)
+            await database[PRODUCTS].insert_one(product)
+            far = elasticsearch_client(url.removesuffix("/0"), timeout_s=30)
+            async with running(database, far, name) as metric:
+
+                async def lag(holds):
+                    await reached(lambda: holds(metric("headroom_indexer_lag_seconds")), 20)
+
+                await until(titles(product), search, name)
+                await lag(lambda lag_s: lag_s < 1.5)
+                line.set(cut=True)
+                await database[PRODUCTS].update_one({}, {"$set": {"title": "While it was away"}})
+                await lag(lambda lag_s: lag_s > 2)
+                assert metric("headroom_indexer_changes_total") == 0
+                line.set(cut=False)
+                await until({str(product["_id"]): "While it was away"}, search, name)
+                await lag(lambda lag_s: lag_s < 1.5)
+                assert metric("headroom_indexer_changes_total") == 1
+                assert metric("headroom_indexer_change_seconds_sum") > 1
+            await far.close()
+
+    asyncio.run(scenario())
+
+
+async def write_all_the_time(products, stop, rng):
+    """Change, delete and insert products until `stop`; numbers below 150 are changed only."""
+    turn = 0
+    while not stop.is_set():
+        turn += 1
+        number = rng.randrange(200)
+        match rng.randrange(4) if number >= 150 else 0:
+            case 1:
+                await products.delete_one({"_id": product_id(number)})
+            case 2:
+                product = own_product(number) | {"title": f"Anew {turn}"}
+                await products.replace_one({"_id": product["_id"]}, product, upsert=True)
+            case _:
+                change = {"$set": {"title": f"Turn {turn}"}}
+                await products.update_one({"_id": product_id(number)}, change)
+    return turn
+
+
+async def search_all_the_time(search, name, stop):
+    """Search until `stop`; the least that was ever found."""
+    least = 200
+    while not stop.is_set():
+        answer = await search.search(index=name, size=0, track_total_hits=True)
+        least = min(least, answer["hits"]["total"]["value"])
+    return least
+
+
+@pytest.mark.feature(
+    "4 search: the index is rebuilt behind an alias, without downtime",
+    endpoint="headroom reindex, POST /api/v1/admin/jobs",
+    module="stack/worker/rebuild.py",
+)
+def test_rebuilds_under_writes_and_searches_lose_no_change_and_fail_no_search(live_stack):
+    async def scenario():
+        async with room(live_stack.info) as (database, search, name):
+            products, stop = database[PRODUCTS], asyncio.Event()
+            await products.insert_many([own_product(number) for number in range(200)])
+            async with running(database, search, name):
+                await until(titles(*[own_product(n) for n in range(200)]), search, name)
+                writing = asyncio.create_task(write_all_the_time(products, stop, Random(3)))
+                searching = asyncio.create_task(search_all_the_time(search, name, stop))
+                behind = [await indices_behind(search, name)]
+                for _ in range(4):
+                    rebuilt = await Rebuild(database, search, alias=name).run()
+                    behind.append(await indices_behind(search, name))
+                    assert behind[-1] == [rebuilt.index]
+                    assert rebuilt.removed == tuple(behind[-2])
+                stop.set()
+                turns = await writing
+                assert await searching >= 150
+                assert turns > 20
+                expected = {str(p["_id"]): p["title"] async for p in products.find()}
+                await until(expected, search, name)
+            assert len({index for (index,) in behind}) == 5
+            assert await indices_of(search, name) == behind[-1]
+
+    asyncio.run(scenario())
+
+
+def test_what_only_the_old_index_got_until_the_switch_is_in_the_new_one_too(live_stack):
+    """No indexer runs here: whatever reaches the new index, the rebuild has brought itself."""
+
+    async def scenario():
+        async with room(live_stack.info) as (database, search, name):
+            products = database[PRODUCTS]
+            await products.insert_many([own_product(number) for number in range(3)])
+            await create_search_index(search, name)
+            work = Rebuild(database, search, alias=name)
+            switch = work._drain
+
+            async def late(stream, writer):
+                # Between the first "there is no more" and the switch.
+                await switch(stream, writer)
+                if await products.count_documents({"title": "Late"}) == 0:
+                    await products.update_one({"_id": product_id(1)}, {"$set": {"title": "Late"}})
+                    await products.delete_one({"_id": product_id(2)})
+
+            work._drain = late
+            rebuilt = await work.run()
+            assert rebuilt.changes == 2
+            late_one = own_product(1) | {"title": "Late"}
+            await until(titles(own_product(0), late_one), search, name)
+
+    asyncio.run(scenario())
+
+
+def test_two_rebuilds_do_not_run_at_once_and_what_a_dead_one_left_is_removed(live_stack):
+    async def scenario():
+        async with room(live_stack.info) as (database, search, name):
+            await database[PRODUCTS].insert_one(own_product(1))
+            await create_search_index(search, name)
+            dead = Rebuild(database, search, alias=name, owner="search_rebuild:dead")
+            await dead._take_turn()
+            await search.indices.create(index=numbered(name, 2))  # as far as it came
+            with pytest.raises(RebuildRuns, match="at work"):
+                await Rebuild(database, search, alias=name).run()
+            again = Rebuild(database, search, alias=name, owner="search_rebuild:dead")
+            rebuilt = await again.run()  # the job is tried again under its own key
+            assert rebuilt.index == numbered(name, 3)
+            assert await indices_of(search, name) == [rebuilt.index]
+            await until(titles(own_product(1)), search, name)
+
+    asyncio.run(scenario())
+
+
+def test_an_index_of_an_earlier_release_is_replaced_by_one_behind_an_alias(live_stack):
+    async def scenario():
+        async with room(live_stack.info) as (database, search, name):
+            await database[PRODUCTS].insert_one(own_product(1))
+            await search.index(index=name, id="x", document={"title": "Old"}, refresh=True)
+            async with running(database, search, name):
+                await until(titles(own_product(1)), search, name)
+            assert await indices_behind(search, name) == [numbered(name, 1)]
 
     asyncio.run(scenario())
 

@@ -1,7 +1,7 @@
 """Routes of the events: taking them in, and asking about them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,7 +13,7 @@ from stack.infra.event_stream import Row, moment
 from stack.service.auth.tokens import Bearer, Principal
 from stack.service.errors import InvalidRequest, ServiceError
 from stack.service.events.buffer import EventBuffer
-from stack.service.events.schemas import Event, EventBatch, Funnel, Ranking, Taken
+from stack.service.events.schemas import Event, EventBatch, Funnel, Ranking, Taken, What
 from stack.service.replies import encoded, json_reply
 
 # An older time is a client's wrong clock; it is not taken as said.
@@ -22,7 +22,6 @@ DAY = timedelta(days=1)
 LONGEST = timedelta(days=400)
 Start = Annotated[AwareDatetime | None, Query(description="default: a day before `end`")]
 End = Annotated[AwareDatetime | None, Query(description="default: now; not included")]
-What = Literal["viewed_products", "favourite_products", "searches", "seconds_on_product"]
 
 
 class AnalyticsDown(ServiceError):
@@ -66,7 +65,7 @@ def event_routes(buffer: EventBuffer, analytics: Analytics, bearer: Bearer) -> A
         end: End = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 10,
     ) -> Response:
-        """The most viewed or favoured products, the most frequent searches, the longest looks."""
+        """The most viewed or favoured products, frequent and vain searches, the longest looks."""
         principal.require_role("admin")
         begins, ends = _period(start, end)
         try:

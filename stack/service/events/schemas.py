@@ -76,10 +76,20 @@ class Ranked(BaseModel):
     figure: float
 
 
+What = Literal[
+    "viewed_products",
+    "favourite_products",
+    "searches",
+    "answered_searches",
+    "searches_without_result",
+    "seconds_on_product",
+]
+
+
 class Ranking(BaseModel):
     """The first of a ranking."""
 
-    what: Literal["viewed_products", "favourite_products", "searches", "seconds_on_product"]
+    what: What
     start: datetime
     end: datetime
     first: list[Ranked]

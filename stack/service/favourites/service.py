@@ -11,9 +11,11 @@ from stack.service.cache import Cache
 from stack.service.errors import Conflict, NotFound, Unauthorised
 from stack.service.held import held
 from stack.service.metrics import Metrics
+from stack.service.own_writes import OwnWrites
 from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
 from stack.service.settings import Settings
+from stack.service.trace import current_trace
 
 SHOWN = 100
 MOST = 1_000
@@ -28,20 +30,24 @@ class FavouriteService:
         cache: Cache,
         metrics: Metrics,
         settings: Settings,
+        *,
+        own_writes: OwnWrites | None = None,
     ) -> None:
         self._database = database
         self._secondary = database.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
+        self._own_writes = own_writes
         self._depends_on_products = Family.FAVOURITES in settings.cache_cleared_by_update
 
     async def of_user(self, user: ObjectId) -> bytes:
         """The user's newest favourites as JSON. Raises Unauthorised when the account is gone."""
 
         async def fill(changed_lately: bool) -> bytes:
+            needs_newest = changed_lately or current_trace().reads_own_writes
             secondary = self._settings.reads_from_secondary(Operation.FAVOURITES)
-            secondary = secondary and not changed_lately
+            secondary = secondary and not needs_newest
             database = self._secondary if secondary else self._database
             with self._metrics.database(Operation.FAVOURITES):
                 async with held("mongo", secondary=secondary):
@@ -74,7 +80,7 @@ class FavouriteService:
                 if not result.matched_count:
                     await self._require_account(user)
                     raise Conflict(f"there are {MOST} favourites already; remove one first")
-        await self._cache.clear(favourites_generation(user))
+        await self._changed(user)
 
     async def remove(self, user: ObjectId, product: ObjectId) -> None:
         """Make a product no favourite; again is no error."""
@@ -84,6 +90,11 @@ class FavouriteService:
             )
             if not result.matched_count:
                 await self._require_account(user)
+        await self._changed(user)
+
+    async def _changed(self, user: ObjectId) -> None:
+        if self._own_writes is not None:
+            self._own_writes.note()
         await self._cache.clear(favourites_generation(user))
 
     async def _require_account(self, user: ObjectId) -> None:

@@ -20,6 +20,7 @@ from stack.service.favourites.service import FavouriteService
 from stack.service.graphql.cost import CostLimit
 from stack.service.graphql.loaders import Reading
 from stack.service.products.service import ProductService
+from stack.service.search.query import Wanted
 from stack.service.search.service import SearchService
 
 DEEPEST, MOST_TOKENS, MOST_ALIASES = 8, 1_000, 15
@@ -101,6 +102,7 @@ class SearchResult:
     products: list[Product]
     total: int
     page: int
+    did_you_mean: str | None
     engine: str
     degraded: bool
 
@@ -154,11 +156,13 @@ def schema_of(
             if not 1 <= len(q) <= 100:
                 raise InvalidRequest("`q` must have 1 to 100 letters")
             page = _within("page", page, 10_000)
-            answer = orjson.loads(await search.search(q, _category(category), page))
+            wanted = Wanted.of(q, _category(category))
+            answer = orjson.loads(await search.page(wanted, page))
             return SearchResult(
                 products=[Product.of(each) for each in answer["products"]],
                 total=answer["total"],
                 page=page,
+                did_you_mean=answer["did_you_mean"],
                 engine=answer["engine"],
                 degraded=answer["degraded"],
             )

@@ -32,7 +32,7 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["recommendations", "search_check", "session_cleanup", "report"]
+    kind: Literal["recommendations", "search_check", "search_rebuild", "session_cleanup", "report"]
     # Of a report; without it, the day before.
     day: Annotated[date, Field(ge=date(2020, 1, 1), le=date(2100, 1, 1))] | None = None
 

@@ -18,6 +18,7 @@ from stack.service.cache import Cache
 from stack.service.errors import NotFound
 from stack.service.held import held
 from stack.service.metrics import Metrics
+from stack.service.own_writes import OwnWrites
 from stack.service.products.cursor import CursorCodec
 from stack.service.products.schemas import ProductChange
 from stack.service.replies import encoded, public
@@ -52,8 +53,10 @@ class ProductService:
         database: AsyncDatabase[Document],
         cache: Cache,
         metrics: Metrics,
-        cursors: CursorCodec,
         settings: Settings,
+        *,
+        cursors: CursorCodec,
+        own_writes: OwnWrites | None = None,
     ) -> None:
         self._primary = database[PRODUCTS]
         self._secondary = self._primary.with_options(
@@ -63,6 +66,7 @@ class ProductService:
         self._metrics = metrics
         self._cursors = cursors
         self._settings = settings
+        self._own_writes = own_writes
 
     async def page(self, category: str | None, page: int, limit: int) -> bytes:
         """Offset page `page`, from 1, newest first, as JSON."""
@@ -142,6 +146,8 @@ class ProductService:
                 )
         if changed is None:
             raise NotFound(f"there is no product {identifier}")
+        if self._own_writes is not None:
+            self._own_writes.note()
         await self._cache.clear(*self._shown_by(changed["category"]))
         log.info("product %s changed: %s", identifier, ", ".join(changes))
         return encoded(public(changed))
@@ -161,7 +167,8 @@ class ProductService:
         return generations
 
     def _collection(self, operation: Operation, changed_lately: bool) -> AsyncCollection[Document]:
-        secondary = self._settings.reads_from_secondary(operation) and not changed_lately
+        needs_newest = changed_lately or current_trace().reads_own_writes
+        secondary = self._settings.reads_from_secondary(operation) and not needs_newest
         return self._secondary if secondary else self._primary
 
     async def _newest(

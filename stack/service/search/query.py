@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from stack.infra.documents import Document
+from stack.service.errors import InvalidRequest
 
 PRICE_BOUNDS_USD = (25, 50, 100, 250)
 RESULT_FIELDS = [
@@ -17,7 +19,59 @@ RESULT_FIELDS = [
     "ratings",
     "thumbnail_url",
 ]
+# By the text's fit, and among equals the newest first: an order that pages cannot overlap in.
+ORDER = [{"_score": "desc"}, {"key": "desc"}]
+SNIPPET_LETTERS = 120
 _WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is searched for: a text, and what narrows it down."""
+
+    text: str
+    category: str | None = None
+    price_from_usd: float | None = None  # included
+    price_to_usd: float | None = None  # not included
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        category: str | None = None,
+        price_from_usd: float | None = None,
+        price_to_usd: float | None = None,
+    ) -> "Wanted":
+        """What a user asked for, in one spelling. Raises InvalidRequest."""
+        text = normalised(text)
+        if not any(letter.isalnum() for letter in text):
+            raise InvalidRequest("`q` has no letter or digit to search for")
+        if (price_from_usd or 0) >= (price_to_usd or float("inf")):
+            raise InvalidRequest("`price_from` must be below `price_to`")
+        return cls(text, category, price_from_usd, price_to_usd)
+
+    def __str__(self) -> str:
+        """A name that no other search has."""
+        prices = f"{_price(self.price_from_usd)}:{_price(self.price_to_usd)}"
+        return f"{self.category or ''}:{prices}:{self.text}"
+
+    @property
+    def price_range(self) -> dict[str, float]:
+        """The bounds of the price as both databases' range operators, without `$`; may be empty."""
+        bounds = {"gte": self.price_from_usd, "lt": self.price_to_usd}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of results starts: after `offset` others, the last of which is named, if known.
+
+    The name (its score, and the product) is how Elasticsearch goes on without counting again what
+    came before; MongoDB counts.
+    """
+
+    offset: int = 0
+    after: tuple[float, str] | None = None
 
 
 def normalised(text: str) -> str:
@@ -25,51 +79,138 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
-def elasticsearch_query(text: str, category: str | None, page: int, limit: int) -> dict[str, Any]:
-    """Arguments of a search: fuzzy, best field wins, with facets over all matches.
+def elasticsearch_query(
+    wanted: Wanted, place: Place, limit: int, *, overview: bool
+) -> dict[str, Any]:
+    """Arguments of a search: fuzzy, best field wins, matches marked.
 
     The first letter must fit and few spellings are tried: a fuzzy search is otherwise several
-    times as slow. The category narrows the results after the facets are counted, so that the
-    category facet keeps showing the others.
+    times as slow. The filters narrow the results after the facets are counted, so that each facet
+    is counted under all filters but its own. `overview` asks for facets and for a better spelling.
     """
+    fits = {
+        "query": wanted.text,
+        "fields": ["title^3", "description"],
+        "operator": "and",
+    }
+    fuzzy = fits | {"fuzziness": "AUTO", "prefix_length": 1, "max_expansions": 20}
     request: dict[str, Any] = {
-        "query": {
-            "multi_match": {
-                "query": text,
-                "fields": ["title^3", "description"],
-                "operator": "and",
-                "fuzziness": "AUTO",
-                "prefix_length": 1,
-                "max_expansions": 20,
-            }
-        },
-        "aggs": {
-            "category": {"terms": {"field": "category", "size": 20}},
-            "price_usd": {"range": {"field": "price_usd", "ranges": _price_ranges()}},
-        },
+        "query": {"multi_match": fuzzy},
+        "sort": ORDER,
         "source": RESULT_FIELDS,
-        "from_": (page - 1) * limit,
         "size": limit,
         "track_total_hits": True,
+        # Only what fits to the letter: marking fuzzy matches makes a search ten times as slow.
+        "highlight": _marks({"multi_match": fits | {"operator": "or"}}),
     }
-    if category:
-        request["post_filter"] = {"term": {"category": category}}
+    if place.after is not None:
+        request["search_after"] = list(place.after)
+    else:
+        request["from_"] = place.offset
+    by_category = {"term": {"category": wanted.category}} if wanted.category else None
+    by_price = {"range": {"price_usd": wanted.price_range}} if wanted.price_range else None
+    filters = [found for found in (by_category, by_price) if found is not None]
+    if filters:
+        request["post_filter"] = {"bool": {"filter": filters}}
+    if overview:
+        request["aggs"] = {
+            "category": _under(by_price, {"terms": {"field": "category", "size": 20}}),
+            "price_usd": _under(
+                by_category, {"range": {"field": "price_usd", "ranges": _price_ranges()}}
+            ),
+        }
+        request["suggest"] = {"spelling": _better_spelling(wanted.text)}
     return request
 
 
-def mongo_query(text: str, category: str | None) -> Document:
+def completion_query(beginning: str, limit: int) -> dict[str, Any]:
+    """Arguments of a search for what `beginning` may become; a typing error is forgiven."""
+    return {
+        "source": False,
+        "suggest": {
+            "completion": {
+                "prefix": beginning,
+                "completion": {
+                    "field": "completion",
+                    "size": limit,
+                    "skip_duplicates": True,
+                    "fuzzy": {"fuzziness": "AUTO", "prefix_length": 1, "min_length": 4},
+                },
+            }
+        },
+    }
+
+
+def mongo_query(wanted: Wanted) -> Document:
     """A filter for the text index; words only, so that `-word` and quotes mean nothing special."""
-    query: Document = {"$text": {"$search": " ".join(_WORD.findall(text))}}
-    return query | ({"category": category} if category else {})
+    query: Document = {"$text": {"$search": " ".join(_WORD.findall(wanted.text))}}
+    if wanted.category:
+        query["category"] = wanted.category
+    if wanted.price_range:
+        query["price_usd"] = {f"${name}": bound for name, bound in wanted.price_range.items()}
+    return query
 
 
-def facet_values(buckets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A facet from an aggregation's buckets, without the empty ones."""
+def facet_values(facet: dict[str, Any]) -> list[dict[str, Any]]:
+    """A facet from the answer to its question, without the empty values."""
     return [
         {"value": bucket["key"], "count": bucket["doc_count"]}
-        for bucket in buckets
+        for bucket in facet["values"]["buckets"]
         if bucket["doc_count"]
     ]
+
+
+def better_spelling(suggest: dict[str, Any], text: str) -> str | None:
+    """What was probably meant by `text`; None: there is nothing better."""
+    for entry in suggest["spelling"]:
+        for option in entry["options"]:
+            if option["text"] != text:
+                return str(option["text"])
+    return None
+
+
+def marked(hit: dict[str, Any]) -> dict[str, str | None]:
+    """The result's texts as safe HTML, matches in <mark>; None: none in it fits to the letter."""
+    found = hit.get("highlight", {})
+    return {name: found[name][0] if name in found else None for name in ("title", "description")}
+
+
+def _marks(query: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "unified",
+        "encoder": "html",  # what products say is text: only our own tags are tags
+        "pre_tags": ["<mark>"],
+        "post_tags": ["</mark>"],
+        "highlight_query": query,
+        "fields": {
+            "title": {"number_of_fragments": 0},
+            "description": {"number_of_fragments": 1, "fragment_size": SNIPPET_LETTERS},
+        },
+    }
+
+
+def _better_spelling(text: str) -> dict[str, Any]:
+    """Word pairs that occur are likelier than words that merely exist; known words stay."""
+    return {
+        "text": text,
+        "phrase": {
+            "field": "spelling.pairs",
+            "size": 1,
+            "max_errors": 2,
+            "confidence": 1.0,
+            "direct_generator": [
+                {"field": "spelling", "suggest_mode": "missing", "prefix_length": 1}
+            ],
+        },
+    }
+
+
+def _under(condition: dict[str, Any] | None, facet: dict[str, Any]) -> dict[str, Any]:
+    return {"filter": condition or {"match_all": {}}, "aggs": {"values": facet}}
+
+
+def _price(usd: float | None) -> str:
+    return "" if usd is None else f"{usd:.10g}"
 
 
 def _price_ranges() -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from stack.worker.handlers import (
     recommendations,
     report,
     search_check,
+    search_rebuild,
     session_cleanup,
     welcome,
 )
@@ -16,6 +17,7 @@ HANDLERS: dict[str, Handler] = {
     JobKind.MISSED_WELCOMES: welcome.ask_for_missed,
     JobKind.RECOMMENDATIONS: recommendations.compute,
     JobKind.SEARCH_CHECK: search_check.check_and_repair,
+    JobKind.SEARCH_REBUILD: search_rebuild.build_anew,
     JobKind.SESSION_CLEANUP: session_cleanup.forget_ended,
     JobKind.REPORT: report.write_report,
     JobKind.IMAGE: image.make_sizes,
