@@ -43,6 +43,7 @@ def stack_spec(
     topology = scenario.topology
     environment = {
         "HEADROOM_CATALOGUE": json.dumps(scenario.workload.catalogue.model_dump()),
+        "HEADROOM_PAGING": topology.api.paging,
         "HEADROOM_READ_FROM_SECONDARIES": json.dumps(
             sorted(topology.database.read_from_secondaries)
         ),

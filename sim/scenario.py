@@ -240,6 +240,11 @@ class Api(Part):
 
     replicas: Annotated[int, Field(ge=1, le=1000)]
     instance_type: str = "t3.medium"
+    paging: Literal["cursor", "offset"] = Field(
+        default="cursor",
+        description="`offset`: the design's baseline, v1 with numbered pages and nothing beyond; "
+        "`cursor`: v2 and GraphQL too.",
+    )
     autoscaling: Autoscaling | None = None
     timeout_s: Positive = 10.0
     retries: Annotated[int, Field(ge=0, le=10)] = 0

@@ -35,6 +35,7 @@ KNOWN = frozenset(
         "CACHE_SHARED_FLIGHTS",
         "READ_FROM_SECONDARIES",
         "CATALOGUE",
+        "PAGING",
         "GRAPHQL_INTROSPECTION",
         "SESSIONS_PER_USER",
         "LIMITS",

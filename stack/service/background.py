@@ -38,6 +38,7 @@ class Background:
         queue: Redis | None,
     ) -> None:
         self._database = database
+        self._recommends = settings.paging == "cursor"  # the baseline has none
         self._drawing = Drawing()
         self._analytics = Analytics(settings.events_url) if settings.events_url else None
         self._events: EventBuffer | None = None
@@ -53,7 +54,8 @@ class Background:
     def routers(self, bearer: Bearer, products: ProductService) -> Iterator[APIRouter]:
         """The routes of the parts that run."""
         yield picture_routes(self._drawing)
-        yield recommendation_routes(self._database)
+        if self._recommends:
+            yield recommendation_routes(self._database)
         if self.jobs is not None:
             yield job_routes(self.jobs, self._database, bearer)
         if self._images is not None:

@@ -48,11 +48,19 @@ class HotRoute:
 class HotReads:
     """Finds the hot read that answers a request."""
 
-    def __init__(self, products: ProductService, search: SearchService, page_size: int) -> None:
+    def __init__(
+        self,
+        products: ProductService,
+        search: SearchService,
+        page_size: int,
+        *,
+        cursors: bool = True,
+    ) -> None:
         size = str(page_size)
 
         def listing(values: Values) -> Awaitable[bytes]:
-            tell_successor("/api/v1/products")
+            if cursors:
+                tell_successor("/api/v1/products")
             page, limit = int(values.get("page", "1")), int(values.get("limit", size))
             return products.page(values.get("category"), page, limit)
 
@@ -71,7 +79,11 @@ class HotReads:
             HotRoute("/api/v2/products", shown | {"cursor": _CURSOR}, listing_after),
             HotRoute("/api/v1/search", text, found, frozenset({"q"})),
         )
-        self._routes = {route.path: route for route in routes}
+        self._routes = {
+            route.path: route
+            for route in routes
+            if cursors or not route.path.startswith("/api/v2/")
+        }
         self._detail = HotRoute(
             "/api/v1/products/{product}",
             {},

@@ -102,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # the client's names
     )
     install_handlers(app)
+    page_size, cursors = settings.catalogue.page_size, settings.paging == "cursor"
     # Where every read goes to the primary nobody can miss an own write.
     own_writes = OwnWrites(secret) if settings.read_from_secondaries else None
     products = ProductService(
@@ -124,19 +125,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         replica=settings.replica,
         budgets=access.budgets,
         telemetry=telemetry,
-        hot=HotReads(products, search, settings.catalogue.page_size),
+        hot=HotReads(products, search, page_size, cursors=cursors),
         own_writes=own_writes,
     )
     if emulated is not None:
         app.add_middleware(Gated, emulated=emulated)
-    app.include_router(product_routes(products, bearer, settings.catalogue.page_size))
-    app.include_router(search_routes(search, settings.catalogue.page_size))
-    app.include_router(favourite_routes(favourites, bearer))
     schema = schema_of(
         products,
         search,
         favourites,
-        page_size=settings.catalogue.page_size,
+        page_size=page_size,
         introspection=settings.graphql_introspection,
     )
 
@@ -144,9 +142,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Reading(headers, bearer, products, database, metrics)
 
     for routes in (
+        product_routes(products, bearer, page_size, cursors=cursors),
+        search_routes(search, page_size, cursors=cursors),
+        favourite_routes(favourites, bearer),
         *access.routers(),
         *background.routers(bearer, products),
-        graph_routes(schema, reading, telemetry),
+        *([graph_routes(schema, reading, telemetry)] if cursors else []),
         health_routes(health, metrics),
         sample_routes(products),
     ):

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -30,6 +30,8 @@ class Settings(BackgroundSettings):
         default=dict.fromkeys(Family, 1.0)
     )
     cache_shared_flights: frozenset[Family] = frozenset(Family)
+    # offset: the baseline's API, v1 with numbered pages and nothing beyond it.
+    paging: Literal["cursor", "offset"] = "cursor"
     read_from_secondaries: frozenset[Operation] = frozenset()
     # Logging in once more ends the session that was not used for longest. 0: no limit.
     sessions_per_user: Annotated[int, Field(ge=0, le=10_000)] = 10

@@ -42,7 +42,7 @@ async def follow_from(
 ) -> AsyncCollectionChangeStream[Document]:
     """The changes of the products from `place` on, each with the whole product as it is now."""
     return await database[PRODUCTS].watch(
-        pipeline, full_document="updateLookup", max_await_time_ms=GATHER_MS, **place
+        list(pipeline), full_document="updateLookup", max_await_time_ms=GATHER_MS, **place
     )
 
 

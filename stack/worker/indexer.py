@@ -217,7 +217,9 @@ class Indexer:
         return failures + 1
 
 
-async def index_until_stopped(settings: IndexerSettings, listen: tuple[str, int] | None) -> None:
+async def index_until_stopped(
+    settings: IndexerSettings, index: str, listen: tuple[str, int] | None
+) -> None:
     """Run an indexer until SIGTERM or SIGINT; `listen`: where it tells its metrics."""
     metrics = IndexMetrics()
     if listen is not None:
@@ -230,7 +232,9 @@ async def index_until_stopped(settings: IndexerSettings, listen: tuple[str, int]
     url = settings.redis_url if settings.clears_searches else None
     redis = redis_client(url, pool=2) if url else None
     try:
-        await Indexer(database_of(mongo), elasticsearch, redis, stop, metrics=metrics).run()
+        await Indexer(
+            database_of(mongo), elasticsearch, redis, stop, index=index, metrics=metrics
+        ).run()
     finally:
         await elasticsearch.close()
         await mongo.close()
@@ -254,6 +258,7 @@ def main() -> int:
     arguments.add_argument("--check", action="store_true", help="exit 0 if an indexer is alive")
     arguments.add_argument("--host", default="127.0.0.1")
     arguments.add_argument("--port", type=int, help="tell /metrics there; without: nowhere")
+    arguments.add_argument("--index", default=INDEX, help="the alias that searches ask")
     given = arguments.parse_args()
     try:
         settings = IndexerSettings.from_environment()
@@ -265,7 +270,7 @@ def main() -> int:
     log_as_json("indexer", level=settings.log_level)
     try:
         listen = (given.host, given.port) if given.port is not None else None
-        asyncio.run(index_until_stopped(settings, listen))
+        asyncio.run(index_until_stopped(settings, given.index, listen))
     except InvalidSettings as error:
         sys.stderr.write(f"indexer: {error}\n")
         return 2

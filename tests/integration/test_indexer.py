@@ -182,7 +182,7 @@ def test_an_index_deleted_under_a_running_indexer_is_built_anew_as_it_was(live_s
                 await search.indices.delete(index=(await indices_behind(search, name))[0])
                 await database[PRODUCTS].insert_one(second)
                 await until(titles(first, second), search, name)
-                assert metric("headroom_indexer_scans_total") == 2
+                await reached(lambda: metric("headroom_indexer_scans_total") == 2)
                 assert metric("headroom_indexer_failures_total") >= 1
             # Not one that Elasticsearch made up for the name: that would have no such mapping.
             mapping = await search.indices.get_mapping(index=name)
@@ -213,14 +213,15 @@ def test_the_lag_rises_while_the_index_cannot_be_written_and_falls_when_it_can(l
 
                 await until(titles(product), search, name)
                 await lag(lambda lag_s: lag_s < 1.5)
+                before = metric("headroom_indexer_changes_total")
                 line.set(cut=True)
                 await database[PRODUCTS].update_one({}, {"$set": {"title": "While it was away"}})
                 await lag(lambda lag_s: lag_s > 2)
-                assert metric("headroom_indexer_changes_total") == 0
+                assert metric("headroom_indexer_changes_total") == before
                 line.set(cut=False)
                 await until({str(product["_id"]): "While it was away"}, search, name)
                 await lag(lambda lag_s: lag_s < 1.5)
-                assert metric("headroom_indexer_changes_total") == 1
+                assert metric("headroom_indexer_changes_total") == before + 1
                 assert metric("headroom_indexer_change_seconds_sum") > 1
             await far.close()
 
@@ -342,6 +343,91 @@ def test_an_index_of_an_earlier_release_is_replaced_by_one_behind_an_alias(live_
             assert await indices_behind(search, name) == [numbered(name, 1)]
 
     asyncio.run(scenario())
+
+
+async def change_one(products, turn, rng):
+    """Change one of 400 products; every eighth is deleted and made anew instead."""
+    number = rng.randrange(400)
+    if turn % 8 == 0:
+        await products.delete_one({"_id": product_id(number)})
+        await products.insert_one(own_product(number) | {"title": f"Anew {turn}"})
+    else:
+        change = {"title": f"Turn {turn}", "price_usd": turn + 0.5}
+        await products.update_one({"_id": product_id(number)}, {"$set": change})
+
+
+class OwnIndexer:
+    """An indexer process on the database and index of a room, to be killed and started again."""
+
+    def __init__(self, info, name):
+        at, _, options = info.mongo_url.partition("/?")
+        url = {"HEADROOM_MONGO_URL": f"{at}/{name}?{options}"}
+        self._environment = {**os.environ, **info.service_environment(), **url}
+        self._command = [sys.executable, "-m", "stack.worker.indexer", "--index", name]
+
+    async def start(self):
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, env=self._environment, stderr=asyncio.subprocess.PIPE
+        )
+        said = [line async for line in until_said(self._process.stderr, b"following changes")]
+        assert b"following changes" in said[-1], said
+
+    async def kill(self):
+        self._process.kill()
+        await self._process.wait()
+
+
+async def until_said(stream, words):
+    async for line in stream:
+        yield line
+        if words in line:
+            return
+
+
+async def updates_among_kills(info, updates, kills):
+    """Updates while the indexer dies again and again; how many products there are."""
+    async with room(info) as (database, search, name):
+        products, rng = database[PRODUCTS], Random(5)
+        await products.insert_many([own_product(number) for number in range(400)])
+        indexer = OwnIndexer(info, name)
+        await indexer.start()
+        for kill in range(kills):
+            share = range(updates * kill // kills, updates * (kill + 1) // kills)
+            for turn in share[: len(share) // 2]:
+                await change_one(products, turn, rng)
+            await indexer.kill()  # in the middle of whatever it does
+            again = asyncio.create_task(indexer.start())
+            for turn in share[len(share) // 2 :]:  # while it is dead, and while it catches up
+                await change_one(products, turn, rng)
+            await again
+        expected = {str(p["_id"]): (p["title"], p["price_usd"]) async for p in products.find()}
+        async with asyncio.timeout(60):
+            while True:
+                await search.indices.refresh(index=name)
+                answer = await search.search(index=name, size=1_000)
+                found = {
+                    hit["_id"]: (hit["_source"]["title"], hit["_source"]["price_usd"])
+                    for hit in answer["hits"]["hits"]
+                }
+                if found == expected:
+                    break
+        await indexer.kill()
+        return len(expected)
+
+
+@pytest.mark.feature(
+    "4 search: an indexer that is killed loses no change, and none older wins",
+    endpoint="–",
+    module="stack/worker/indexer.py",
+)
+def test_updates_among_kills_of_the_indexer_are_all_in_the_index_afterwards(live_stack):
+    assert asyncio.run(updates_among_kills(live_stack.info, 300, kills=1)) == 400
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_5000_updates_among_5_kills_of_the_indexer_are_all_in_the_index_afterwards(live_stack):
+    assert asyncio.run(updates_among_kills(live_stack.info, 5_000, kills=5)) == 400
 
 
 def test_sigterm_ends_the_process_with_exit_code_0(live_stack):

@@ -22,7 +22,7 @@ PriceTo = Annotated[
 ]
 
 
-def search_routes(search: SearchService, page_size: int) -> APIRouter:
+def search_routes(search: SearchService, page_size: int, *, cursors: bool) -> APIRouter:
     """The routes that serve `search`; completing needs a search engine."""
     router = APIRouter(tags=["search"])
 
@@ -39,19 +39,21 @@ def search_routes(search: SearchService, page_size: int) -> APIRouter:
         wanted = Wanted.of(q, category, price_from, price_to)
         return json_reply(await search.page(wanted, page))
 
-    @router.get("/api/v2/search", responses={200: {"model": SearchCursorPage}})
-    async def search_products_after(
-        *,
-        q: Text,
-        category: Category = None,
-        price_from: PriceFrom = None,
-        price_to: PriceTo = None,
-        cursor: Annotated[str | None, Query(max_length=64)] = None,
-        limit: Limit = None,
-    ) -> Response:
-        """Products that fit the text, from where `nextCursor` of the page before points."""
-        wanted = Wanted.of(q, category, price_from, price_to)
-        return json_reply(await search.page_after(wanted, cursor, limit or page_size))
+    if cursors:
+
+        @router.get("/api/v2/search", responses={200: {"model": SearchCursorPage}})
+        async def search_products_after(
+            *,
+            q: Text,
+            category: Category = None,
+            price_from: PriceFrom = None,
+            price_to: PriceTo = None,
+            cursor: Annotated[str | None, Query(max_length=64)] = None,
+            limit: Limit = None,
+        ) -> Response:
+            """Products that fit the text, from where `nextCursor` of the page before points."""
+            wanted = Wanted.of(q, category, price_from, price_to)
+            return json_reply(await search.page_after(wanted, cursor, limit or page_size))
 
     if search.completes:
 

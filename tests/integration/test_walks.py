@@ -1,0 +1,104 @@
+"""Walking all pages by cursor while products come and go."""
+
+import asyncio
+import random
+import uuid
+from contextlib import asynccontextmanager
+
+import pytest
+from replicas import replicas
+
+from stack.infra.catalogue import Catalogue, product_id
+from stack.infra.connections import mongo_client
+from stack.infra.documents import PRODUCTS, product_document
+from stack.infra.indexes import PRODUCT_INDEXES
+
+CATALOGUE = Catalogue(products=40_000, categories=5)
+
+
+@asynccontextmanager
+async def shop(info, products):
+    """A replica without cache on a database of its own, with even-numbered products in it."""
+    name = f"walk-{uuid.uuid4().hex[:12]}"
+    at, _, options = info.mongo_url.partition("/?")
+    mongo = mongo_client(info.mongo_url)
+    try:
+        collection = mongo[name][PRODUCTS]
+        documents = [product_document(2 * number, CATALOGUE) for number in range(products)]
+        await collection.insert_many(documents, ordered=False)
+        await collection.create_indexes([PRODUCT_INDEXES[0]])
+        own = {"mongo_url": f"{at}/{name}?{options}", "redis_url": None, "elasticsearch_url": None}
+        async with replicas(info, **own) as (api,):
+            yield api, collection
+    finally:
+        await mongo.drop_database(name)
+        await mongo.close()
+
+
+async def come_and_go(collection, numbers, stop, rng):
+    """Insert and delete products of these numbers until `stop`; how often."""
+    there = {number for number in numbers if number % 2 == 0}
+    turns = 0
+    while not stop.is_set():
+        turns += 1
+        number = rng.choice(numbers)
+        if number in there:
+            there.remove(number)
+            await collection.delete_one({"_id": product_id(number)})
+        else:
+            there.add(number)
+            await collection.insert_one(product_document(number, CATALOGUE))
+        await asyncio.sleep(0)
+    return turns
+
+
+async def walked(api, category=None):
+    """Every product that the pages show, in order."""
+    seen, params = [], {"limit": 100} | ({"category": category} if category else {})
+    while True:
+        page = (await api.get("/api/v2/products", **params)).json()
+        seen += [product["id"] for product in page["products"]]
+        if not page["hasMore"]:
+            return seen
+        params["cursor"] = page["nextCursor"]
+
+
+async def walk_among_changes(info, products):
+    rng = random.Random(11)
+    # Odd numbers come and go between those that stay; every tenth even one goes and comes back.
+    restless = [n for n in range(2 * products) if n % 2 or n % 20 == 0]
+    stable = [n for n in range(0, 2 * products, 2) if n % 20]
+    async with shop(info, products) as (api, collection):
+        stop = asyncio.Event()
+        changing = [
+            asyncio.create_task(come_and_go(collection, restless[k::3], stop, rng))
+            for k in range(3)
+        ]
+        seen = await walked(api)
+        stop.set()
+        turns = sum(await asyncio.gather(*changing))
+    return seen, {str(product_id(number)) for number in stable}, turns
+
+
+@pytest.mark.feature(
+    "9 indexes: a cursor walk is stable under inserts and deletes",
+    endpoint="GET /api/v2/products",
+    module="stack/service/products/cursor.py",
+)
+def test_a_walk_of_2000_products_sees_none_twice_and_misses_none_that_stayed(live_stack):
+    seen, stable, turns = asyncio.run(walk_among_changes(live_stack.info, 2_000))
+    assert len(seen) == len(set(seen))
+    assert stable <= set(seen)
+    assert seen == sorted(seen, reverse=True)
+    assert turns > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_walk_of_20000_products_sees_none_twice_and_misses_none_that_stayed(live_stack):
+    seen, stable, turns = asyncio.run(walk_among_changes(live_stack.info, 20_000))
+    assert len(seen) == len(set(seen))
+    assert len(stable) == 18_000
+    assert stable <= set(seen)
+    assert seen == sorted(seen, reverse=True)
+    assert turns > 1_000
