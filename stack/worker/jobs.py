@@ -45,6 +45,7 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
     """Clients of the servers, closed at the end."""
     mongo = mongo_client(settings.mongo_url, pool=8)
     queue = redis_client(settings.queue_url, pool=16)
+    cache = redis_client(settings.redis_url, pool=1) if settings.redis_url else None
     elasticsearch = (
         elasticsearch_client(settings.elasticsearch_url, timeout_s=BULK_TIMEOUT_S)
         if settings.elasticsearch_url
@@ -60,6 +61,7 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
             database=database_of(mongo),
             queue=JobQueue(queue),
             sessions=queue,
+            cache=cache,
             elasticsearch=elasticsearch,
             objects=objects,
             mailer=mailer,
@@ -70,6 +72,8 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
             await analytics.close()
         if elasticsearch is not None:
             await elasticsearch.close()
+        if cache is not None:
+            await cache.aclose()
         await queue.aclose()
         await mongo.close()
 

@@ -21,6 +21,7 @@ class Tools:
     database: AsyncDatabase[Document]
     queue: JobQueue
     sessions: Redis  # where they are kept: beside the queue
+    cache: Redis | None  # of the replicas
     elasticsearch: AsyncElasticsearch | None
     objects: Objects | None
     mailer: Mailer | None

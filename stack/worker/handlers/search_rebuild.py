@@ -9,7 +9,7 @@ async def build_anew(tools: Tools, job: Job) -> str:
     """Rebuild the index behind its alias; another rebuild that is at work will do."""
     if tools.elasticsearch is None:
         return "off"
-    work = Rebuild(tools.database, tools.elasticsearch, tools.redis, owner=job.key)
+    work = Rebuild(tools.database, tools.elasticsearch, tools.cache, owner=job.key)
     try:
         await work.run()
     except RebuildRuns:
