@@ -61,11 +61,11 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
             database=database_of(mongo),
             queue=JobQueue(queue),
             sessions=queue,
-            cache=cache,
             elasticsearch=elasticsearch,
             objects=objects,
             mailer=mailer,
             analytics=analytics,
+            cache=cache,
         )
     finally:
         if analytics is not None:

@@ -21,11 +21,11 @@ class Tools:
     database: AsyncDatabase[Document]
     queue: JobQueue
     sessions: Redis  # where they are kept: beside the queue
-    cache: Redis | None  # of the replicas
     elasticsearch: AsyncElasticsearch | None
     objects: Objects | None
     mailer: Mailer | None
     analytics: Analytics | None
+    cache: Redis | None = None  # of the replicas
 
 
 # Does the job, and says in a word how it came out: `done`, `skipped` …
