@@ -13,12 +13,12 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import chain, fault_cli, plan_cli, price_cli, steps
+from headroom import fault_cli, plan_cli, price_cli, run_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
-from headroom.artefacts import JudgedLedger, Run, Verdict
+from headroom.artefacts import JudgedLedger, Run
 from headroom.claims import load_ledger
-from headroom.console import figure, interrupt, output, progress, say, show, show_json
+from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.fidelity.commands import fidelity_app
 from headroom.live import reindex_stack, seed_stack, stack_spec
@@ -39,11 +39,12 @@ from stack.local import (
 )
 
 CLAIMS = Path("reports/claims.yaml")
-MISSED, BAD_INPUT, INVALID, BROKEN, INTERRUPTED = 1, 2, 3, 4, 130
+BAD_INPUT, BROKEN, INTERRUPTED = 2, 4, 130
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
+run_cli.add_to(app)
 workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
 app.add_typer(price_cli.prices_app, name="prices")
@@ -103,57 +104,6 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     interrupt.remember()
     raise KeyboardInterrupt
-
-
-@app.command()
-def report(
-    scenario: ScenarioName = "million-users",
-    run: Annotated[Path | None, typer.Option(help="go on with this run instead")] = None,
-    runs: Annotated[Path, typer.Option(help="where runs are kept")] = RUNS,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(help="objective: exit 1 when one is missed, 3 when the run is INVALID"),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Calibrate, predict, measure, compare, price and render a scenario on the live stack."""
-    if fail_on not in (None, "objective"):
-        raise typer.BadParameter(f"{fail_on!r} is not allowed; allowed: objective")
-    this = Run.open(run) if run else Run.create(runs, scenario_at(scenario))
-    say(f"run {this.folder}")
-    try:
-        path = chain.report(this, say)
-    except KeyboardInterrupt:
-        interrupt.forget()
-        say(f"interrupted; go on with: headroom report --run {this.folder}")
-        raise
-    found = this.read(Verdict)
-    if as_json:
-        show_json(found)
-    else:
-        _show_verdict(found)
-    output.print(str(path), markup=False, soft_wrap=True)
-    if fail_on:
-        _end({"PASS": 0, "FAIL": MISSED, "INVALID": INVALID}[found.status])
-
-
-def _show_verdict(found: Verdict) -> None:
-    show(
-        f"{found.status}: {found.sentence}",
-        ("objective", "target", "measured", "modelled", "status"),
-        [
-            (
-                objective.name,
-                objective.target,
-                figure(objective.measured) if objective.measured else "–",
-                figure(objective.modelled) if objective.modelled else "–",
-                objective.status,
-            )
-            for objective in found.objectives
-        ],
-    )
-    for number, action in enumerate(found.actions, 1):
-        output.print(f"{number}. {action}", markup=False)
 
 
 @app.command()
@@ -368,12 +318,6 @@ def claims(
         show_json(found)
     else:
         output.print(str(this.path(JudgedLedger)), markup=False, soft_wrap=True)
-
-
-@app.command("render")
-def render_report(run: RunFolder) -> None:
-    """Draw the report of a measured run again."""
-    output.print(str(steps.rendered(Run.open(run))), markup=False, soft_wrap=True)
 
 
 @app.command()

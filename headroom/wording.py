@@ -11,8 +11,16 @@ _METRICS = {
     "p99_s": "p99 latency",
     "error_fraction": "error rate",
     "throughput_per_s": "throughput",
+    "capacity_per_s": "capacity in production",
+    "local_capacity_per_s": "capacity of this machine",
+    "price_usd": "price a month",
 }
-_PREFIXES = {"hit_ratio": "hit ratio", "utilisation": "utilisation"}
+_SHARES = {
+    "hit_ratio": "hit ratio",
+    "steady_hit_ratio": "steady hit ratio",
+    "utilisation": "utilisation",
+}
+_PREFIXES = _SHARES | {"time": "time of a request"}
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -143,11 +151,15 @@ def unit_of(metric: str) -> str:
 
     >>> unit_of("p95_s"), unit_of("hit_ratio.all"), unit_of("throughput_per_s")
     ('s', 'fraction', 'req/s')
+    >>> unit_of("time.database"), unit_of("price_usd")
+    ('s', 'usd')
     """
+    if metric.endswith("_usd"):
+        return "usd"
     if metric.endswith("_per_s"):
         return "req/s"
-    if metric.endswith("_s"):
+    if metric.endswith("_s") or metric.startswith("time."):
         return "s"
-    if metric.endswith("_fraction") or metric.split(".", maxsplit=1)[0] in _PREFIXES:
+    if metric.endswith("_fraction") or metric.split(".", maxsplit=1)[0] in _SHARES:
         return "fraction"
     return ""

@@ -23,7 +23,7 @@ MOST_BARS = 8
 
 def frontier(plan: PlanArtefact) -> go.Figure:
     """Cost against p95 of every architecture that answers: the frontier, the choice, the design."""
-    drawn = figure()
+    drawn = figure(height=440)
     objective_ms = plan.targets.get("p95_s", 0.0) * 1000
     answering = [c for c in plan.candidates if c.figures["p95_s"].value is not None]
     _dots(drawn, answering, "others", NEUTRAL, "circle-open", size=4, opacity=0.5)
@@ -58,7 +58,7 @@ def frontier(plan: PlanArtefact) -> go.Figure:
         xaxis={"title": {"text": "US dollars a month"}, "rangemode": "tozero"},
         yaxis=log_axis(
             [*(_ms(c) or 0.0 for c in answering), *([objective_ms] if objective_ms else [])],
-            "p95 at the daily peak, median (ms, logarithmic)",
+            "Median p95 at the peak (ms, logarithmic)",
         ),
     )
     if objective_ms:

@@ -142,7 +142,8 @@ def hit_ratios(cells: Sequence[ComparedCell], target: float | None) -> go.Figure
                 row=1,
                 col=column,
             )
-    drawn.update_xaxes(title_text="Offered load (req/s)", rangemode="tozero")
+    drawn.update_xaxes(title_text="(req/s)", rangemode="tozero")
+    drawn.update_xaxes(title_text="Offered load (req/s)", col=1)  # in all, they meet on paper
     drawn.update_yaxes(range=[0, 100])
     drawn.update_yaxes(ticks="")
     drawn.update_yaxes(title_text="Hit ratio (%)", ticks="outside", col=1)

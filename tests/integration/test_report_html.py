@@ -12,7 +12,9 @@ from example_run import example_run, look_ahead
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from headroom.artefacts import Run, Summary, Verdict
+from headroom.charts.palette import BLUE, DARK, INK
 from headroom.errors import RenderError
+from headroom.paper import printed
 from headroom.plan_records import PlanArtefact
 from headroom.render import (
     NOTEBOOK,
@@ -56,7 +58,7 @@ def browser() -> Iterator[Browser]:
 class Opened:
     """A page with everything it asked for and complained about."""
 
-    def __init__(self, browser: Browser, path: Path, **options: object) -> None:
+    def __init__(self, browser: Browser, path: Path, place: str = "", **options: object) -> None:
         context = browser.new_context(offline=True, **options)  # type: ignore[arg-type]
         self.page: Page = context.new_page()
         self.requests: list[str] = []
@@ -64,7 +66,7 @@ class Opened:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(path.as_uri())
+        self.page.goto(path.as_uri() + place)
         self.page.wait_for_selector("html[data-figures]", state="attached")
 
 
@@ -83,6 +85,56 @@ def test_every_figure_is_drawn_with_the_network_off_and_nothing_is_fetched(
     assert opened.complaints == []
     assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert len([url for url in opened.requests if url.startswith("file:")]) == 1
+
+
+def drawn(page: Page) -> int:
+    return page.locator(".plot .main-svg:first-child").count()
+
+
+# Titles of axes and labels of series whose box leaves the figure's own
+CUT_OFF = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
+  const room = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll(".infolayer text")].filter((text) => {
+    const box = text.getBoundingClientRect();
+    return box.left < room.left - 2 || box.right > room.right + 2
+      || box.top < room.top - 2 || box.bottom > room.bottom + 2;
+  }).map((text) => `${plot.id}: ${text.textContent}`);
+})"""
+
+
+@pytest.mark.parametrize(
+    ("place", "width", "scheme"),
+    [("", 1920, "dark"), ("", 390, "light"), ("#paper", 720, "light")],
+    ids=["dark at 1920", "phone", "paper"],
+)
+def test_every_figure_is_drawn_whole_on_dark_pages_phones_and_paper(
+    *, browser: Browser, report: Path, opened: Opened, place: str, width: int, scheme: str
+) -> None:
+    shown = Opened(
+        browser, report, place, viewport={"width": width, "height": 900}, color_scheme=scheme
+    )
+    if place:
+        shown.page.emulate_media(media="print")
+    assert drawn(shown.page) == drawn(opened.page)
+    assert shown.complaints == []
+    assert shown.page.evaluate(CUT_OFF) == []
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= width
+    colour = shown.page.evaluate(
+        """() => document.getElementById("figure-1").data
+             .find((trace) => trace.name === "p95 latency, model").line.color"""
+    )
+    assert colour == (DARK[BLUE] if scheme == "dark" else BLUE)
+
+
+def test_nothing_is_cut_off_on_a_desk(opened: Opened) -> None:
+    assert opened.page.evaluate(CUT_OFF) == []
+
+
+def test_the_report_is_printed_to_a_pdf_of_several_pages(run: Run, report: Path) -> None:
+    assert report.exists()
+    pdf = printed(run).read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 5
 
 
 def test_the_page_is_smaller_than_its_limit(report: Path) -> None:
@@ -170,11 +222,11 @@ def test_the_order_of_times_shows_that_the_prediction_came_first(opened: Opened)
 
 def test_text_follows_the_readers_colour_scheme(browser: Browser, report: Path) -> None:
     dark = Opened(browser, report, color_scheme="dark").page
-    read = "() => document.getElementById('figure-1').layout.font.color"
+    read = "() => document.getElementById('figure-1').layout.template.layout.font.color"
     before = dark.evaluate(read)
     dark.emulate_media(color_scheme="light")
     dark.wait_for_function(f"({read})() !== {json.dumps(before)}")
-    assert dark.evaluate(read) == "#1b1f24"
+    assert dark.evaluate(read) == INK
 
 
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, report: Path) -> None:
