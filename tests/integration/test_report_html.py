@@ -104,7 +104,7 @@ CUT_OFF = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
 
 @pytest.mark.parametrize(
     ("place", "width", "scheme"),
-    [("", 1920, "dark"), ("", 390, "light"), ("#paper", 720, "light")],
+    [("", 1920, "dark"), ("", 390, "light"), ("#paper", 688, "light")],
     ids=["dark at 1920", "phone", "paper"],
 )
 def test_every_figure_is_drawn_whole_on_dark_pages_phones_and_paper(
