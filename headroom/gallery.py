@@ -24,12 +24,12 @@ class Entry:
     began: str
     status: str
     sentence: str
-    capacity: str
-    peak: str
-    price: str
-    valid: str
-    since: str  # what changed since the last run of the same scenario
-    report: str  # its page, relative to the index; empty where none was drawn
+    capacity: str = ""
+    peak: str = ""
+    price: str = ""
+    valid: str = ""
+    since: str = ""  # what changed since the last run of the same scenario
+    report: str = ""  # its page, relative to the index; empty where none was drawn
 
 
 def entries(root: Path) -> tuple[Entry, ...]:
@@ -42,7 +42,7 @@ def entries(root: Path) -> tuple[Entry, ...]:
         try:
             entry = _entry(run, last)
         except (ArtefactError, InvalidScenario) as error:
-            entry = Entry(folder.name, "?", "", "UNREADABLE", str(error), *[""] * 6)
+            entry = Entry(folder.name, "?", "", "UNREADABLE", str(error))
         found.append(entry)
     return tuple(reversed(found))
 
@@ -71,7 +71,7 @@ def _entry(run: Run, last: dict[str, Run]) -> Entry:
         last[scenario] = run
     if not run.has(Verdict):
         state = "measured, not judged" if began else "not measured"
-        return Entry(run.folder.name, scenario, began, "UNFINISHED", state, *[""] * 4, since, "")
+        return Entry(run.folder.name, scenario, began, "UNFINISHED", state, since=since)
     verdict = run.read(Verdict)
     return Entry(
         folder=run.folder.name,

@@ -56,7 +56,8 @@ def component_times(run: Run, cell: str, repeat: int, warmup_s: float) -> dict[s
         return {}
 
     def seconds(name: str) -> NDArray[np.float64]:
-        return np.nan_to_num(table[name].to_numpy().astype(np.float64))
+        values: NDArray[np.float64] = table[name].to_numpy().astype(np.float64)
+        return np.nan_to_num(values)
 
     lanes = {component: seconds(column) for component, column in TIMED.items()}
     inside = seconds("app_s")
