@@ -311,6 +311,7 @@ class JudgedClaim(Record):
     verdict: ClaimVerdict
     why: str
     evidence: tuple[str, ...]  # files that hold the figures
+    how: str = ""  # what was done on the live stack, for a figure found there
 
 
 class JudgedLedger(Artefact):
@@ -321,6 +322,7 @@ class JudgedLedger(Artefact):
     scenario_sha256: str
     seed: int
     claims: tuple[JudgedClaim, ...]
+    stale_prices: tuple[str, ...] = ()  # behind claims of money: too old, or of unknown date
 
 
 Comparison = TypeAdapter(tuple[ComparedCell, ...])

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headroom.applicable import require_applicable
-from headroom.artefacts import Calibration, Prediction, Run, Summary, Verdict
+from headroom.artefacts import Calibration, JudgedLedger, Prediction, Run, Summary, Verdict
 from headroom.availability import available
 from headroom.calibrate import calibrate
+from headroom.claims import load_ledger
+from headroom.claims.judging import judged_in
 from headroom.compare import compared
 from headroom.live import running_stack
 from headroom.load_cost import api_demand_of, load_cost, triple
@@ -22,6 +24,7 @@ from sim.cost import price_book
 from sim.errors import InvalidScenario
 
 Say = Callable[[str], None]
+CLAIMS = Path(__file__).parents[1] / "reports" / "claims.yaml"  # of the document
 
 
 def report(run: Run, say: Say) -> Path:
@@ -58,7 +61,7 @@ def measured_all(run: Run) -> bool:
 
 
 def look_ahead(run: Run, say: Say) -> None:
-    """Plan the scenario and ask what changes would do, from the run's own calibration."""
+    """Plan, ask what changes would do, judge the document: all from the run's own calibration."""
     demands = measured_in(run)
     for kind, ask in ((PlanArtefact, planned), (WhatIfArtefact, what_ifs)):
         if not run.has(kind):
@@ -66,6 +69,10 @@ def look_ahead(run: Run, say: Say) -> None:
                 run.write(ask(run.scenario, demands, say))
             except InvalidScenario as error:  # such as a type that the book does not price
                 say(f"no {kind.FILE}: {error}")
+    ledger = load_ledger(CLAIMS)
+    if ledger.scenario == run.scenario.name and not run.has(JudgedLedger):
+        say(f"judging the {len(ledger.claims)} claims of the design document")
+        judged_in(run, ledger)
 
 
 def judge(run: Run) -> Verdict:

@@ -13,11 +13,10 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import fault_cli, plan_cli, price_cli, run_cli, steps
+from headroom import claims_cli, fault_cli, plan_cli, price_cli, run_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
-from headroom.artefacts import JudgedLedger, Run
-from headroom.claims import load_ledger
+from headroom.artefacts import Run
 from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.fidelity.commands import fidelity_app
@@ -38,7 +37,6 @@ from stack.local import (
     stop,
 )
 
-CLAIMS = Path("reports/claims.yaml")
 BAD_INPUT, BROKEN, INTERRUPTED = 2, 4, 130
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -51,6 +49,7 @@ app.add_typer(price_cli.prices_app, name="prices")
 app.command("price")(price_cli.price)
 app.command("plan")(plan_cli.plan)
 app.command("whatif")(plan_cli.whatif)
+app.command("claims")(claims_cli.claims)
 app.add_typer(fidelity_app, name="fidelity")
 app.add_typer(fault_cli.fault_app, name="fault")
 
@@ -299,25 +298,6 @@ def show_availability(
     found = steps.availability_of_scenario(scenario_at(scenario), api_needed, months)
     if as_json:
         show_json(found)
-
-
-@app.command()
-def claims(
-    ledger: Annotated[Path, typer.Argument(help="a YAML file of claims")] = CLAIMS,
-    run: Annotated[Path | None, typer.Option(help="judge by this run")] = None,
-    runs: Annotated[Path, typer.Option(help="where runs are kept")] = RUNS,
-    live: Annotated[bool, typer.Option("--live", help="try on live stacks, 4 min")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Judge every figure that a design document states."""
-    output.stderr = as_json
-    wanted = load_ledger(ledger)
-    this = Run.open(run) if run else Run.create(runs, scenario_at(wanted.scenario))
-    found = steps.claims_judged(wanted, this, live=live)
-    if as_json:
-        show_json(found)
-    else:
-        output.print(str(this.path(JudgedLedger)), markup=False, soft_wrap=True)
 
 
 @app.command()

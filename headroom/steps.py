@@ -5,10 +5,7 @@ from pathlib import Path
 from headroom import chain
 from headroom.applicable import require_applicable
 from headroom.artefacts import (
-    BillArtefact,
     Calibration,
-    Experiments,
-    JudgedLedger,
     Prediction,
     Run,
     Summary,
@@ -16,14 +13,10 @@ from headroom.artefacts import (
 )
 from headroom.availability import AvailabilityArtefact, available
 from headroom.calibrate import calibrate
-from headroom.claims import Ledger, judged
-from headroom.claims.figures import Evidence
 from headroom.console import figure, milliseconds, say, show
 from headroom.live import running_stack
 from headroom.measure import measure
 from headroom.predict import predict
-from headroom.price import priced
-from headroom.wording import with_range
 from sim.cost import price_book
 from sim.scenario import Scenario
 
@@ -123,34 +116,6 @@ def availability_of_scenario(
                 "–" if point.usd_per_month is None else f"{point.usd_per_month:.2f}",
             )
             for point in found.weak_points
-        ],
-    )
-    return found
-
-
-def claims_judged(ledger: Ledger, run: Run, *, live: bool) -> JudgedLedger:
-    """Judge every claim of a ledger, with what the run holds; `live` tries the rest on stacks."""
-    if live:
-        from headroom.claims.experiments import try_live  # all servers' clients
-
-        try_live(run, say)
-    experiments = run.read(Experiments) if run.has(Experiments) else None
-    if not run.has(BillArtefact):
-        run.write(priced(run.scenario))
-    found = judged(ledger, Evidence(run.scenario, run, experiments))
-    run.write(found)
-    show(
-        found.document,
-        ("claim", "stated", "found", "verdict", "tested by"),
-        [
-            (
-                claim.statement,
-                claim.stated or "–",
-                with_range(claim.result, claim.unit) if claim.result else "–",
-                claim.verdict,
-                ", ".join(claim.tested_by) or "–",
-            )
-            for claim in found.claims
         ],
     )
     return found

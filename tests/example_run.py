@@ -19,6 +19,9 @@ from headroom.artefacts import (
     Summary,
 )
 from headroom.availability import available
+from headroom.chain import CLAIMS
+from headroom.claims import load_ledger
+from headroom.claims.judging import judged_in
 from headroom.compare import compared
 from headroom.load_cost import api_demand_of, load_cost
 from headroom.plan import example_demands, planned
@@ -31,6 +34,7 @@ from sim.scenario_file import load_scenario
 
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "million-users.yaml"
 BEGIN = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+SOME_CLAIMS = ("requests-per-day", "cost-total", "p95-target", "cdn-ten-times", "database-failover")
 FAMILIES = ("listing", "favourites", "search")
 
 
@@ -91,6 +95,7 @@ def look_ahead(run: Run) -> None:
     )
     run.write(planned(asked, example_demands(), lambda _line: None))
     run.write(what_ifs(asked, example_demands(), lambda _line: None, ("growth", "price", "region")))
+    judged_in(run, load_ledger(CLAIMS).only(SOME_CLAIMS))
 
 
 def example_run(root: Path) -> Run:

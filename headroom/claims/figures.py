@@ -5,85 +5,19 @@ Besides these, every number of the scenario has its path as a name: `workload.re
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Literal
 
-from headroom.artefacts import (
-    BillArtefact,
-    Estimate,
-    ExperimentResult,
-    Experiments,
-    MeasuredCell,
-    Prediction,
-    Run,
-    Summary,
-)
-from headroom.predict import steady_hit_ratios
+from headroom.artefacts import BillArtefact, Estimate
+from headroom.claims.evidence import Evidence, NoEvidence
+from headroom.claims.live_figures import EXPERIMENTS
 from headroom.price import priced
 from headroom.proportion import wilson
+from sim.cost import CreditDay, api_credit_day
 from sim.errors import InvalidScenario, Problem
 from sim.scenario import FAMILY_OF, WRITES, BillComponent, Family, Scenario
 
 Kind = Literal["formula", "simulation", "price book", "live run"]
-
-
-class NoEvidence(Exception):
-    """A figure that cannot be had here, and why."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What claims are tested against.
-
-    Args:
-        scenario: the document's architecture.
-        run: a run of it, for what was predicted and measured; None: nothing was.
-        experiments: what was tried on the live stack; None: nothing was.
-    """
-
-    scenario: Scenario
-    run: Run | None = None
-    experiments: Experiments | None = None
-
-    def hit_ratios(self, scenario: Scenario) -> dict[str, Estimate]:
-        """Modelled steady hit ratios of a scenario, found once."""
-        key = scenario.model_dump_json()
-        if key not in self._memory:
-            self._memory[key] = steady_hit_ratios(scenario)
-        return self._memory[key]
-
-    @cached_property
-    def _memory(self) -> dict[str, dict[str, Estimate]]:
-        return {}
-
-    @cached_property
-    def prediction(self) -> Prediction:
-        """The run's prediction. Raises NoEvidence."""
-        if self.run is None or not self.run.has(Prediction):
-            raise NoEvidence("no run with a prediction was given: `headroom claims --run RUN`")
-        return self.run.read(Prediction)
-
-    @cached_property
-    def measured(self) -> tuple[MeasuredCell, ...]:
-        """The run's valid measured cells, lowest load first. Raises NoEvidence."""
-        if self.run is None or not self.run.has(Summary):
-            raise NoEvidence("no measured run was given: `headroom claims --run RUN`")
-        cells = [c for c in self.run.read(Summary).cells if c.conditions.valid]
-        if not cells:
-            raise NoEvidence("the run has no valid cell")
-        return tuple(sorted(cells, key=lambda cell: cell.load_per_s))
-
-    @cached_property
-    def bill(self) -> BillArtefact:
-        """The scenario's bill."""
-        return priced(self.scenario)
-
-    def experiment(self, name: str) -> ExperimentResult:
-        """One result of the live experiments. Raises NoEvidence."""
-        found = self.experiments.results.get(name) if self.experiments else None
-        if found is None:
-            raise NoEvidence("it was not tried on a live stack: `headroom claims --live`")
-        return found
 
 
 @dataclass(frozen=True)
@@ -116,12 +50,21 @@ _ARTEFACTS = {
     "run": "summary.json",
     "live": "experiments.json",
     "price": "bill.json",
+    "uptime": "availability.json",
 }
 
 
 def figures() -> Mapping[str, Figure]:
     """All figures by name."""
-    found = (*_of_the_mix(), *_modelled(), *_prices(), *_measured(), *_experiments())
+    found = (
+        *_of_the_mix(),
+        *_modelled(),
+        *_credits(),
+        *_uptime(),
+        *_prices(),
+        *_measured(),
+        *_experiments(),
+    )
     return {figure.name: figure for figure in found}
 
 
@@ -202,6 +145,92 @@ def _modelled() -> tuple[Figure, ...]:
             "p95 latency at the daily peak, in production",
             _modelled_p95,
         ),
+        Figure(
+            "model.replicas_for_concurrent_users",
+            "simulation",
+            "servers",
+            "API servers that carry the scenario's concurrent users",
+            _replicas_for_users,
+        ),
+    )
+
+
+def _replicas_for_users(evidence: Evidence) -> Estimate:
+    found = evidence.prediction.replicas_for_concurrent_users
+    if found is None:
+        raise NoEvidence("the scenario has no objective of concurrent users")
+    return Estimate.exact(found)
+
+
+def _credits() -> tuple[Figure, ...]:
+    return (
+        Figure(
+            "credits.spent_fraction",
+            "simulation",
+            "fraction",
+            "CPU credits an API server spends in a day over those it earns",
+            lambda e: _at_each_cpu_time(e, _spent),
+            lambda e, s: _spent(s, e.api_cpu_s.value),
+        ),
+        Figure(
+            "credits.dry_fraction",
+            "simulation",
+            "fraction",
+            "share of the day that an API server wants credits and has none",
+            lambda e: _at_each_cpu_time(e, _dry),
+            lambda e, s: _dry(s, e.api_cpu_s.value),
+        ),
+    )
+
+
+def _at_each_cpu_time(evidence: Evidence, figure: Callable[[Scenario, float], float]) -> Estimate:
+    cpu_s = evidence.api_cpu_s
+    return Estimate(
+        value=figure(evidence.scenario, cpu_s.value),
+        low=figure(evidence.scenario, cpu_s.low),
+        high=figure(evidence.scenario, cpu_s.high),
+    )
+
+
+def _credit_day(scenario: Scenario, cpu_s: float) -> CreditDay:
+    day = api_credit_day(scenario, cpu_s)
+    if day is None:
+        raise NoEvidence(f"{scenario.topology.api.instance_type} has no CPU credits")
+    return day
+
+
+def _spent(scenario: Scenario, cpu_s: float) -> float:
+    day = _credit_day(scenario, cpu_s)
+    return (day.spent + day.withheld) / day.earned
+
+
+def _dry(scenario: Scenario, cpu_s: float) -> float:
+    return _credit_day(scenario, cpu_s).dry_fraction
+
+
+def _uptime() -> tuple[Figure, ...]:
+    return (
+        Figure(
+            "uptime.mean",
+            "simulation",
+            "uptime",
+            "mean availability over simulated months, on assumed failure rates",
+            lambda e: e.availability.uptime_mean,
+        ),
+        Figure(
+            "uptime.months_within_objective",
+            "simulation",
+            "fraction",
+            "simulated months that keep the scenario's availability objective",
+            lambda e: e.availability.months_within_budget,
+        ),
+        Figure(
+            "uptime.promised",
+            "price book",
+            "uptime",
+            "the providers' agreements for the parts a request needs, composed",
+            lambda e: Estimate.exact(e.availability.promised_fraction),
+        ),
     )
 
 
@@ -240,13 +269,19 @@ def _prices() -> tuple[Figure, ...]:
             "usd",
             f"dollars a month for {component.value.replace('_', ' ')}",
             partial(_line, component=component),
+            partial(_line_of, component=component),
         )
         for component in BillComponent
     )
     return (
         *lines,
         Figure(
-            "price.total", "price book", "usd", "dollars a month in all", lambda e: e.bill.total_usd
+            "price.total",
+            "price book",
+            "usd",
+            "dollars a month in all",
+            lambda e: e.bill.total_usd,
+            lambda _e, s: priced(s).total_usd.value,
         ),
         Figure(
             "price.stated_total",
@@ -259,7 +294,15 @@ def _prices() -> tuple[Figure, ...]:
 
 
 def _line(evidence: Evidence, component: BillComponent) -> Estimate:
-    lines = [x.usd_per_month for x in evidence.bill.lines if x.component == component.value]
+    return _line_in(evidence.bill, component)
+
+
+def _line_of(_evidence: Evidence, scenario: Scenario, component: BillComponent) -> float:
+    return _line_in(priced(scenario), component).value
+
+
+def _line_in(bill: BillArtefact, component: BillComponent) -> Estimate:
+    lines = [x.usd_per_month for x in bill.lines if x.component == component.value]
     if not lines:
         raise NoEvidence(f"the bill has no line for {component.value}")
     return Estimate(
@@ -305,27 +348,6 @@ def _measured() -> tuple[Figure, ...]:
             errors,
         ),
     )
-
-
-# Name -> (unit, meaning): what `headroom.claims.experiments` finds on the live stack.
-EXPERIMENTS: Mapping[str, tuple[str, str]] = {
-    "live.offset_over_cursor": ("×", "time of offset page 1,000 over a cursor page as deep"),
-    "live.offset_depth_cost": ("×", "time of offset page 1,000 over the first page"),
-    "live.text_over_elasticsearch": ("×", "time of a $text search over one by Elasticsearch"),
-    "live.text_typo_recall": ("fraction", "mistyped searches that $text answers with the product"),
-    "live.elasticsearch_typo_recall": ("fraction", "the same by Elasticsearch"),
-    "live.cached_speedup": ("×", "time of a list page from the database over one from the cache"),
-    "live.hit_ratio": ("fraction", "hit ratio over all look-ups, time compressed, warm cache"),
-    "live.database_relief": ("×", "look-ups over those that reached the database"),
-    "live.failover_s": ("s", "time without an acknowledged write after the primary was killed"),
-    "live.lost_writes": ("writes", "acknowledged writes that were gone after the failover"),
-    "live.access_token_s": ("s", "lifetime of an access token"),
-    "live.listing_ttl_s": ("s", "longest life of a cached list page"),
-    "live.favourites_ttl_s": ("s", "longest life of a user's cached favourites"),
-    "live.search_ttl_s": ("s", "longest life of a cached search"),
-    "live.index_lag_s": ("s", "from a product's update until a search shows it"),
-    "live.stale_reads": ("reads", "old values read right after an acknowledged update"),
-}
 
 
 def _experiments() -> tuple[Figure, ...]:

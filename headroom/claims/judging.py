@@ -6,16 +6,26 @@ true in 5 % or less. In between it depends; where the ledger names inputs to var
 looked for and stated.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headroom.artefacts import ClaimVerdict, Estimate, JudgedClaim, JudgedLedger
+from headroom.artefacts import (
+    BillArtefact,
+    ClaimVerdict,
+    Estimate,
+    Experiments,
+    JudgedClaim,
+    JudgedLedger,
+    Run,
+)
+from headroom.claims.evidence import Evidence, NoEvidence
 from headroom.claims.expression import Expression
-from headroom.claims.figures import Evidence, Figure, NoEvidence, figure_named
+from headroom.claims.figures import Figure, figure_named
 from headroom.claims.ledger import Claim, Ledger, Varied
+from headroom.price import priced
 from headroom.variants import variant
 from headroom.wording import amount, digits
 from sim.errors import InvalidScenario, Problem
@@ -44,7 +54,29 @@ def judged(ledger: Ledger, evidence: Evidence, *, seed: int = 1) -> JudgedLedger
             _untestable(claim) if formula is None else _judged(claim, formula, evidence, seed)
             for claim, formula in zip(ledger.claims, formulas, strict=True)
         ),
+        stale_prices=_stale(formulas, evidence),
     )
+
+
+def _stale(formulas: Iterable[Expression | None], evidence: Evidence) -> tuple[str, ...]:
+    names = {name for formula in formulas if formula is not None for name in formula.names}
+    return evidence.bill.stale if any(name.startswith("price.") for name in names) else ()
+
+
+def judged_in(run: Run, ledger: Ledger) -> JudgedLedger:
+    """Judge a ledger by all that a run holds, and store what was found in it."""
+    if not run.has(BillArtefact):
+        run.write(priced(run.scenario))
+    experiments = run.read(Experiments) if run.has(Experiments) else None
+    found = judged(ledger, Evidence(run.scenario, run, experiments))
+    run.write(found)
+    return found
+
+
+def figures_of(ledger: Ledger) -> frozenset[str]:
+    """Names that a ledger's formulas speak of."""
+    formulas = [claim.formula for claim in ledger.claims if claim.formula is not None]
+    return frozenset().union(*(Expression(formula).names for formula in formulas))
 
 
 def _checked(number: int, claim: Claim, evidence: Evidence) -> Expression | None:
@@ -209,7 +241,13 @@ def _judged(claim: Claim, formula: Expression, evidence: Evidence, seed: int) ->
         verdict=verdict,
         why=". ".join(part for part in (why, claim.remark) if part),
         evidence=tuple(sorted({figure.artefact for figure in named.values()})),
+        how=_how(evidence, named),
     )
+
+
+def _how(evidence: Evidence, named: Mapping[str, Figure]) -> str:
+    tried = evidence.experiments.results if evidence.experiments else {}
+    return "; ".join(tried[name].how for name in sorted(named) if name in tried)
 
 
 def _verdict(claim: Claim, case: _Case, true_fraction: float) -> tuple[ClaimVerdict, str]:
@@ -231,12 +269,17 @@ def _condition(claim: Claim, case: _Case, varied: Varied) -> str | None:
     assert claim.stated is not None
     low, high = claim.stated.range
 
+    def found_at(value: float) -> float | None:
+        return case.with_input(varied.input, value)
+
     def is_true(value: float) -> bool:
-        found = case.with_input(varied.input, value)
+        found = found_at(value)
         return found is not None and low <= found <= high
 
     spaced = np.geomspace if varied.low > 0 else np.linspace
     points = [float(x) for x in spaced(varied.low, varied.high, THRESHOLD_POINTS)]
+    between = _stepped_over(found_at, points, low, high)
+    points = points if between is None else sorted([*points, between])
     true = [is_true(point) for point in points]
     if not any(true) or all(true):
         return None
@@ -248,6 +291,30 @@ def _condition(claim: Claim, case: _Case, varied: Varied) -> str | None:
         ends.append(f"≤ {digits(_edge(is_true, points[last], points[last + 1]))}")
     here = digits(number_at(case.evidence.scenario, varied.input))
     return f"{varied.input} is {' and '.join(ends)} (the scenario has {here})"
+
+
+def _stepped_over(
+    found_at: Callable[[float], float | None], points: list[float], low: float, high: float
+) -> float | None:
+    """An input between two points for which the claim is true, where it is true at neither.
+
+    A narrow statement (equals, within 10 %) is passed between two points of any grid.
+    """
+    values = [found_at(point) for point in points]
+    for place in range(len(points) - 1):
+        first, last = values[place], values[place + 1]
+        if first is None or last is None:
+            continue
+        if min(first, last) < low and max(first, last) > high:
+            inside, outside, rising = points[place], points[place + 1], first < last
+            for _ in range(BISECTIONS):
+                middle = (inside + outside) / 2
+                found = found_at(middle)
+                if found is None or low <= found <= high:
+                    return None if found is None else middle
+                below = found < low
+                inside, outside = (middle, outside) if below == rising else (inside, middle)
+    return None
 
 
 def _edge(is_true: Callable[[float], bool], inside: float, outside: float) -> float:

@@ -1,12 +1,14 @@
 """A ledger of claims: what a design document states, as data that can be tested."""
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sim.checked_yaml import load_checked
+from sim.errors import require
 from sim.scenario import FieldError, Part
 
 Text = Annotated[str, Field(min_length=1, max_length=400)]
@@ -103,6 +105,18 @@ class Ledger(Part):
                 raise FieldError(("claims", str(number), "id"), claim.id, "an id used once")
             seen.add(claim.id)
         return self
+
+    def only(self, ids: Collection[str]) -> Self:
+        """The ledger with the claims of these ids alone; all of them for no ids.
+
+        Raises: InvalidScenario naming an id that the ledger does not have.
+        """
+        if not ids:
+            return self
+        known = [claim.id for claim in self.claims]
+        for wanted in ids:
+            require(wanted in known, "only", wanted, f"one of {', '.join(known)}")
+        return self.model_copy(update={"claims": tuple(c for c in self.claims if c.id in ids)})
 
 
 def load_ledger(path: Path) -> Ledger:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,24 +28,25 @@ class Answer:
 
     status: int
     headers: dict[str, str]
-    body: Any
+    body: Any  # what the JSON says; None where the answer is none
     seconds: float
+    content: bytes = b""
 
 
 class Client:
     """One connection to one stack, kept alive: what a single browser would see."""
 
-    def __init__(self, info: StackInfo) -> None:
-        assert info.base_url is not None
-        self._address = urlsplit(info.base_url).netloc
+    def __init__(self, info: StackInfo, url: str | None = None, *, token: str = "") -> None:
+        """To the stack's load balancer, or to one of its parts at `url`."""
+        wanted = url or info.base_url
+        assert wanted is not None
+        self._address = urlsplit(wanted).netloc
         self._connection = HTTPConnection(self._address, timeout=TIMEOUT_S)
-        self._token = ""
+        self._token = token
 
-    def log_in(self, password: str) -> Answer:
-        """Speak for the administrator from now on."""
-        answer = self.ask(
-            "POST", "/api/v1/auth/login", body={"email": ADMIN_EMAIL, "password": password}
-        )
+    def log_in(self, password: str, email: str = ADMIN_EMAIL) -> Answer:
+        """Speak for a user, the administrator by default, from now on."""
+        answer = self.ask("POST", "/api/v1/auth/login", body={"email": email, "password": password})
         self._token = answer.body["access_token"]
         return answer
 
@@ -52,15 +54,21 @@ class Client:
         """GET; raises OSError when the stack does not answer."""
         return self.ask("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def ask(self, method: str, target: str, body: object = None) -> Answer:
-        """One request."""
-        headers = {"Content-Type": "application/json"}
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request; a body of bytes goes as it is, any other as JSON."""
+        sent = {"Content-Type": "application/json"}
         if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        data = None if body is None else json.dumps(body)
+            sent["Authorization"] = f"Bearer {self._token}"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
         began = time.perf_counter()
         try:
-            self._connection.request(method, target, data, headers)
+            self._connection.request(method, target, data, sent | dict(headers or {}))
             answer = self._connection.getresponse()
             text = answer.read()
         except OSError:
@@ -69,7 +77,8 @@ class Client:
         seconds = time.perf_counter() - began
         named = {name.lower(): value for name, value in answer.getheaders()}
         is_json = named.get("content-type", "").split(";")[0].endswith("json")
-        return Answer(answer.status, named, json.loads(text) if is_json and text else None, seconds)
+        said = json.loads(text) if is_json and text else None
+        return Answer(answer.status, named, said, seconds, text)
 
     def close(self) -> None:
         """Close the connection."""

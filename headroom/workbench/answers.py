@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from headroom import charts
-from headroom.artefacts import BillArtefact, JudgedClaim, JudgedLedger
+from headroom.artefacts import BillArtefact, JudgedLedger
 from headroom.availability import AvailabilityArtefact, summary, tier_table, weak_point_table
 from headroom.charts import palette, theme
+from headroom.claims.tables import claim_table, counted
 from headroom.plan_records import PlanArtefact
 from headroom.plan_sections import (
     plan_answer,
@@ -31,7 +32,6 @@ from headroom.sections import (
     pill,
     spaced,
     stated_and_repriced,
-    table,
 )
 from headroom.whatif import WhatIfArtefact
 from headroom.wording import digits, with_range
@@ -274,7 +274,7 @@ class Claims(Answer):
     @property
     def sentence(self) -> str:
         """How many claims hold."""
-        return "; ".join(f"{count} {verdict}" for verdict, count in self._counts.items()) + "."
+        return counted(self.artefact)
 
     @property
     def _counts(self) -> dict[str, int]:
@@ -306,19 +306,7 @@ class Claims(Answer):
         )
 
     def _details(self) -> str:
-        columns = ("Claim", "Stated", "Found", "Verdict", "Why", "Tested by")
-        return table(columns, [_claim_row(each) for each in self.artefact.claims])
-
-
-def _claim_row(each: JudgedClaim) -> tuple[str, ...]:
-    return (
-        each.statement,
-        each.stated or "–",
-        with_range(each.result, each.unit) if each.result else "–",
-        each.verdict,
-        each.why,
-        ", ".join(each.tested_by) or "–",
-    )
+        return claim_table(self.artefact)
 
 
 class NoSuchPicture(ValueError):

@@ -1,6 +1,6 @@
 """The questions of the workbench; each is a step of the CLI and of the report, for a cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 from headroom import chain
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS
-from headroom.artefacts import Calibration, Experiments, Machine, Prediction, Run, Summary
+from headroom.artefacts import Calibration, Machine, Prediction, Run, Summary
 from headroom.availability import MONTHS, available
-from headroom.claims import judged, load_ledger
+from headroom.claims import figures_of, load_ledger
 from headroom.claims.experiments import try_live
-from headroom.claims.figures import Evidence
+from headroom.claims.judging import judged_in
 from headroom.plan import EXAMPLE, demands_for, planned
 from headroom.predict import predict as predicted
 from headroom.price import priced
@@ -166,6 +166,7 @@ def claims(
     ledger: str | Path = "reports/claims.yaml",
     known: Known | None = None,
     *,
+    only: Collection[str] = (),
     live: bool = False,
 ) -> Claims:
     """A verdict on every figure that a design document states.
@@ -173,21 +174,19 @@ def claims(
     Args:
         ledger: a YAML file of claims.
         known: a measured run to judge by; without it a new one is made.
+        only: ids of claims; all of them where none is given.
         live: try on live stacks what formulas and models cannot tell; takes minutes.
     Raises: InvalidScenario naming a fault of the ledger.
 
     >>> import headroom as hr
     >>> hr.claims()  # doctest: +SKIP
     """
-    wanted = load_ledger(as_asked(ledger))
+    wanted = load_ledger(as_asked(ledger)).only(only)
     run = _run(known) or Run.create(RUNS, scenario(wanted.scenario))
     with Progress(f"judging {len(wanted.claims)} claims") as say:
         if live:
-            try_live(run, say)
-        experiments = run.read(Experiments) if run.has(Experiments) else None
-        found = judged(wanted, Evidence(run.scenario, run, experiments))
-    run.write(found)
-    return Claims(found)
+            try_live(run, say, figures=figures_of(wanted))
+        return Claims(judged_in(run, wanted))
 
 
 @in_a_cell

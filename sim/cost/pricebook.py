@@ -8,7 +8,7 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,16 +59,35 @@ class Price:
     confidence: str
     vcpu: int | None = None
     memory_gib: float | None = None
+    carried: tuple[float, float] = (1.0, 1.0)  # further range of one carried from another region
 
     @property
     def low_usd(self) -> float:
         """Lower end of the range that the confidence in this price allows."""
-        return self.price_usd * PRICE_RANGE[self.confidence][0]
+        return self.price_usd * PRICE_RANGE[self.confidence][0] * self.carried[0]
 
     @property
     def high_usd(self) -> float:
         """Upper end of that range."""
-        return self.price_usd * PRICE_RANGE[self.confidence][1]
+        return self.price_usd * PRICE_RANGE[self.confidence][1] * self.carried[1]
+
+
+@dataclass(frozen=True)
+class RegionRatio:
+    """Prices of one region over those of another, of what a book prices in both.
+
+    Attributes:
+        ratio: geometric mean of the single ratios.
+        low, high: the least and the greatest of them.
+        items: "service, SKU" of each, as the book spells them.
+    """
+
+    here: str
+    there: str
+    ratio: float
+    low: float
+    high: float
+    items: tuple[str, ...]
 
 
 class PriceBook:
@@ -130,6 +149,52 @@ class PriceBook:
                 f"{provider} {service}",
             )
         )
+
+    def region_ratio(self, here: str, there: str) -> RegionRatio | None:
+        """How prices of two regions compare, by what the book prices in both; None for nothing.
+
+        >>> found = price_book("2026-07").region_ratio("us-east-1", "ap-southeast-1")
+        >>> round(found.high, 2), len(found.items)  # NAT gateway: 0.059 / 0.045
+        (1.31, 8)
+        """
+        pairs = {
+            f"{price.service}, {price.sku}": other.price_usd / price.price_usd
+            for price in self.prices
+            if price.region == here and price.price_usd > 0
+            for other in [self._by_key.get((price.provider, price.service, price.sku, there))]
+            if other is not None and other.price_usd > 0 and other.unit == price.unit
+        }
+        if here == there or not pairs:
+            return None
+        ratios = pairs.values()
+        mean = math.exp(sum(map(math.log, ratios)) / len(pairs))
+        return RegionRatio(here, there, mean, min(ratios), max(ratios), tuple(sorted(pairs)))
+
+    def carried(self, ratio: RegionRatio) -> "PriceBook":
+        """This book with what it prices `here` alone priced `there` too, at a ratio of regions.
+
+        Args:
+            ratio: of `region_ratio`. Such a price says so in its source and has, beside the range
+                of its confidence, that of the ratio.
+        Returns: a book with all these prices.
+        """
+
+        def moved(price: Price) -> Price:
+            return replace(
+                price,
+                price_usd=price.price_usd * ratio.ratio,
+                region=ratio.there,
+                source=f"{price.source} | carried from {ratio.here} × {ratio.ratio:.3g}",
+                carried=(ratio.low / ratio.ratio, ratio.high / ratio.ratio),
+            )
+
+        missing = [
+            moved(price)
+            for price in self.prices
+            if price.region == ratio.here
+            and (price.provider, price.service, price.sku, ratio.there) not in self._by_key
+        ]
+        return PriceBook(self.name, [*self.prices, *missing])
 
     def skus(self, provider: str, service: str) -> tuple[str, ...]:
         """SKUs that the book prices for a service, in the order of the book."""

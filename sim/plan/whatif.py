@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.cost import PriceBook
+from sim.cost.pricebook import RegionRatio
 from sim.errors import InvalidScenario, require
 from sim.plan import transients
 from sim.plan.effects import (
@@ -254,23 +256,41 @@ _CHANGES: dict[str, Callable[[Planner, Candidate, float], _Change]] = {
 }
 
 
+def _regions(book: PriceBook) -> list[str]:
+    """Regions of a cloud that a book has prices of, as their names are written: eu-west-1."""
+    return sorted({p.region for p in book.prices if p.provider == "AWS" and "-" in p.region})
+
+
+def _carried_words(ratio: RegionRatio | None) -> str:
+    """What of a moved bill is known and what is carried over."""
+    if ratio is None:
+        return ""
+    return (
+        f"prices there known of {len(ratio.items)} items ({ratio.low:.3g} to {ratio.high:.3g} × "
+        f"those in {ratio.here}); all others are taken at {ratio.ratio:.3g} ×, with that range; "
+    )
+
+
 def _moved(planner: Planner, own: Candidate, before: Steady, region: str | None) -> Effect:
     """The same architecture in another region: what the book prices there, if it does."""
-    here = planner.scenario.prices.region
-    priced = sorted({p.region for p in planner.book.prices if p.provider == "AWS" and p.region})
-    target = region or next((r for r in priced if r != here and "-" in r), None)
+    here, book = planner.scenario.prices.region, planner.book
+    target = region or next((r for r in _regions(book) if book.region_ratio(here, r)), None)
     note = "the way from users to another region is not in the model"
     usd: Shift | None = None
-    if target is None:
-        note = f"cost not told: book {planner.book.name} prices no region but {here}; {note}"
+    ratio = None if target is None else book.region_ratio(here, target)
+    if target is None or (ratio is None and target != here):
+        note = f"cost not told: book {book.name} prices nothing in both {here} and there; {note}"
     else:
         prices = planner.scenario.prices.model_copy(update={"region": target})
         there = planner.scenario.model_copy(update={"prices": prices})
-        moved = Planner(there, planner.measured, planner.futures, planner.book, planner.reliability)
+        carried = book if ratio is None else book.carried(ratio)
+        moved = Planner(there, planner.measured, planner.futures, carried, planner.reliability)
         try:
             usd = shift(before.usd_per_month, moved.usd_per_month(own))
         except InvalidScenario as missing:
             note = f"cost not told: {missing.problems[0].allowed}; {note}"
+        else:
+            note = f"{_carried_words(ratio)}{note}"
     return Effect(
         name="region",
         words=f"moved from {here} to {target or 'another region'}",

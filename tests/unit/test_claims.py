@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 from headroom.artefacts import Estimate, ExperimentResult, Experiments, JudgedClaim, now
-from headroom.claims import Ledger, judged, load_ledger
+from headroom.claims import Ledger, figures_of, judged, load_ledger
+from headroom.claims.evidence import Evidence
+from headroom.claims.experiments import GUARDED, OF_A_DAY, ON_BOTH
 from headroom.claims.expression import Expression
-from headroom.claims.figures import EXPERIMENTS, Evidence, figures
+from headroom.claims.figures import figures
+from headroom.claims.live_figures import EXPERIMENTS
+from headroom.claims.tables import claim_rows, claim_table, counted
+from headroom.price import priced
+from headroom.variants import variant
 from sim.checked_yaml import parse_checked
 from sim.errors import InvalidScenario
 from sim.scenario import Scenario
@@ -60,6 +66,23 @@ def test_a_claim_that_depends_states_the_threshold_that_a_hand_finds(claims, sce
     threshold = re.match(r"workload.registered_users is ≥ ([\d,]+) ", claim.why)
     assert threshold is not None
     assert float(threshold[1].replace(",", "")) == pytest.approx(users, rel=1e-3)
+
+
+def test_a_narrow_statement_is_found_between_the_points_that_are_tried(scenario) -> None:
+    text = (
+        "{document: d, scenario: million-users, claims: [{id: c, section: s, statement: t,"
+        " formula: price.objects_and_cdn, unit: usd, stated: {equals: 100, within_fraction: 0.01},"
+        " holds_if: [{input: prices.egress_gib_per_month, low: 100, high: 100000}]}]}"
+    )
+    (claim,) = judged(parse_checked(Ledger, text, "ledger"), Evidence(scenario)).claims
+    assert claim.verdict == "holds if"
+    ends = re.search(r"is ≥ ([\d,]+) and ≤ ([\d,]+) ", claim.why)
+    assert ends is not None
+    for end, dollars in zip(ends.groups(), (99, 101), strict=True):
+        gib = float(end.replace(",", ""))
+        moved = variant(scenario, {"prices.egress_gib_per_month": gib})
+        lines = [x for x in priced(moved).lines if x.component == "objects_and_cdn"]
+        assert sum(x.usd_per_month.value for x in lines) == pytest.approx(dollars, rel=0.005)
 
 
 def test_what_was_not_tried_gets_no_made_up_verdict(claims) -> None:
@@ -173,3 +196,48 @@ def test_the_shipped_ledger_speaks_of_known_figures_and_has_all_kinds_of_evidenc
     assert len(found.claims) >= 24
     assert len(live) >= 10
     assert set(EXPERIMENTS) <= set(figures())
+    tried = [name for e in (*ON_BOTH, *GUARDED) for name in e.finds] + list(OF_A_DAY)
+    assert sorted(tried) == sorted(EXPERIMENTS)  # each by one experiment
+
+
+def test_a_ledger_can_be_cut_down_to_some_claims_and_names_what_it_lacks() -> None:
+    ledger = load_ledger(ROOT / "reports" / "claims.yaml")
+    assert ledger.only(()) is ledger
+    assert [claim.id for claim in ledger.only(["limit-auth"]).claims] == ["limit-auth"]
+    assert figures_of(ledger.only(["limit-auth"])) == {"live.auth_budget"}
+    with pytest.raises(InvalidScenario, match=r"only.*limit-none.*limit-auth"):
+        ledger.only(["limit-none"])
+
+
+def test_credits_last_at_the_documents_demand_and_not_at_a_hundred_times(scenario) -> None:
+    def dry(users: int) -> tuple[float, float]:
+        moved = variant(scenario, {"workload.registered_users": users})
+        found = [figures()[f"credits.{name}_fraction"] for name in ("dry", "spent")]
+        return tuple(figure.find(Evidence(moved)).value for figure in found)
+
+    assert dry(1_000_000)[0] == 0
+    assert dry(1_000_000)[1] < 0.1
+    assert dry(100_000_000)[0] > 0
+    assert dry(100_000_000)[1] > 1
+
+
+def test_the_uptime_of_a_claim_is_that_of_the_availability_model(scenario) -> None:
+    evidence = Evidence(scenario)
+    found = {name: figures()[f"uptime.{name}"].find(evidence) for name in ("mean", "promised")}
+    assert found["mean"] == evidence.availability.uptime_mean
+    assert found["mean"].low < found["mean"].value < found["mean"].high
+    assert found["promised"].value == evidence.availability.promised_fraction
+
+
+def test_a_table_of_claims_begins_with_what_does_not_hold_and_counts_all(claims, scenario) -> None:
+    found = judged(parse_checked(Ledger, LEDGER, "ledger"), Evidence(scenario))
+    rows = claim_rows(found)
+    assert [row[3] for row in rows[:2]] == ["does not hold"] * 2
+    assert rows[-1][3] == "holds"
+    assert counted(found) == (
+        "Of 7 claims 2 hold, 2 cannot be tested here, 1 hold if something else does and "
+        "2 do not hold; 0 were tried on live stacks of this machine."
+    )
+    page = claim_table(found)
+    assert page.index("75 % hits are") < page.index("the lines sum to")
+    assert all(claim.statement in page for claim in claims.values())

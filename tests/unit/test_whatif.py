@@ -7,6 +7,7 @@ import plan_cases as cases
 import pytest
 
 from sim.cost import price_book
+from sim.cost.pricebook import Price
 from sim.errors import InvalidScenario
 from sim.plan import (
     WHAT_IFS,
@@ -150,11 +151,47 @@ def test_a_spike_is_slower_in_its_minutes_and_leaves_less_room(
 
 
 def test_a_region_without_prices_has_no_cost_and_says_so(planner: Planner, own: Candidate) -> None:
-    for region in (None, "eu-west-1"):
-        found = what_if(planner, own, "region", region=region)
-        assert found.usd_per_month is None
-        assert "us-east-1" in found.note
-        assert "not in the model" in found.note
+    found = what_if(planner, own, "region", region="eu-west-1")
+    assert found.usd_per_month is None
+    assert "us-east-1" in found.note
+    assert "not in the model" in found.note
+
+
+def test_a_region_with_some_prices_costs_what_is_known_there_and_the_rest_at_its_ratio(
+    planner: Planner, own: Candidate
+) -> None:
+    ratio = BOOK.region_ratio("us-east-1", "ap-southeast-1")
+    assert ratio is not None
+    assert ratio.low == 1.0  # a public address costs the same everywhere
+    assert ratio.high == pytest.approx(0.059 / 0.045)  # a NAT gateway
+    found = what_if(planner, own, "region")
+    assert "ap-southeast-1" in found.words
+    assert "8 items" in found.note
+    usd = found.usd_per_month
+    assert usd is not None
+    assert ratio.low < usd.after / usd.before < ratio.high
+    assert usd.low < usd.change < usd.high
+    same = what_if(planner, own, "region", region="us-east-1").usd_per_month
+    assert same is not None
+    assert same.change == 0
+
+
+def test_a_carried_price_is_the_known_one_where_there_is_one_and_else_wider(
+    planner: Planner,
+) -> None:
+    ratio = BOOK.region_ratio("us-east-1", "ap-southeast-1")
+    assert ratio is not None
+    book = BOOK.carried(ratio)
+
+    def price(sku: str, service: str = "EC2 on-demand Linux", unit: str = "hour") -> Price:
+        return book.find("AWS", service, sku, "ap-southeast-1", unit=unit, path="test")
+
+    assert price("t3.medium").price_usd == 0.0528
+    m5 = price("m5.large")
+    assert m5.price_usd == pytest.approx(0.096 * ratio.ratio)
+    assert m5.low_usd == pytest.approx(0.096 * 0.98 * ratio.low)
+    assert m5.high_usd == pytest.approx(0.096 * 1.02 * ratio.high)
+    assert "carried from us-east-1" in m5.source
 
 
 def test_every_what_if_answers_in_pairs(effects: dict[str, Effect]) -> None:
