@@ -2,7 +2,7 @@
 
 import html
 
-from headroom.artefacts import ClaimVerdict, JudgedClaim, JudgedLedger
+from headroom.artefacts import ClaimVerdict, JudgedClaim, JudgedLedger, Run
 from headroom.sections import Html, folded, paragraph, spaced, table
 from headroom.wording import with_range
 
@@ -51,6 +51,13 @@ def counted(found: JudgedLedger) -> str:
 def old_prices(found: JudgedLedger) -> list[str]:
     """Prices behind the claims that are old or undated, one a line."""
     return [f"Old price: {line}" for line in found.stale_prices]
+
+
+def claim_section(run: Run) -> Html:
+    """The claims that a run judged; what to do where it judged none."""
+    if not run.has(JudgedLedger):
+        return paragraph("Not judged: headroom claims --run, then render again.")
+    return claim_table(run.read(JudgedLedger))
 
 
 def claim_table(found: JudgedLedger) -> Html:
