@@ -4,6 +4,11 @@ A request class is an operation with a cache outcome. What was measured for each
 request at every component (batches of requests, so that bursts are served without idle gaps and
 wake-ups do not count), and the time of single requests at low load. What single requests take
 beyond their CPU time is a delay outside all queues: wake-ups, loopback, timers.
+
+Assumes: CPU time of a request does not depend on the load; what a single request takes beyond its
+    CPU is delay outside all queues; the spread of single requests is that of their demand.
+Lies when: the machine's clock rate moves with its load; requests batch their work (a demand falls
+    with load); memory or lock contention makes demands grow.
 """
 
 from collections.abc import Mapping, Sequence

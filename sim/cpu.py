@@ -1,4 +1,9 @@
-"""How fast one instance type's CPU is beside another's, for moving service demands between them."""
+"""How fast one instance type's CPU is beside another's, for moving service demands between them.
+
+Assumes: speed of a request's work goes with CoreMark per vCPU, to the spread stated.
+Lies when: the work waits for memory or disk rather than the core; the type is burstable and out of
+    credits; a vCPU is a hyperthread whose twin is busy.
+"""
 
 import csv
 from dataclasses import dataclass

@@ -2,6 +2,9 @@
 
 The month's simulation (`sim.availability.month`) has the same parts and the same figures; a test
 holds both to the same mean.
+
+Assumes: parts fail independently given the state of their zones; steady state.
+Lies when: a failure spreads, or the repair of one part stops another (a restart storm).
 """
 
 from collections.abc import Iterable

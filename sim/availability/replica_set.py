@@ -1,4 +1,9 @@
-"""A replica set with elections as a Markov chain: how long it has no primary."""
+"""A replica set with elections as a Markov chain: how long it has no primary.
+
+Assumes: members fail and return one by one at constant rates; elections take an exponential time.
+Lies when: the network splits the members; a member is slow rather than down; elections fail again
+    and again under load.
+"""
 
 from functools import lru_cache
 

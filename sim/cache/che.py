@@ -3,6 +3,11 @@
 The characteristic time T_C is the same for all keys: the time in which as many different keys are
 asked for as the cache holds. Independent Poisson requests are assumed (the IRM); the
 approximation is good to a thousandth for caches of more than a few hundred items.
+
+Assumes: independent Poisson requests with fixed rates (the IRM); a cache of more than a few hundred
+    items of one size; exact LRU.
+Lies when: popularity moves while a key stays (news, a launch: the real ratio is higher); sizes
+    differ much; the cache holds a few dozen items. Measured: see docs/accuracy.md.
 """
 
 import numpy as np

@@ -5,6 +5,11 @@ category (p mod categories), and every search result; a favourite added clears t
 favourites. A family whose policy is not `cleared_by_product_update` keeps its listing pages or
 search results until their TTL ends; favourites with that policy are cleared by every update too.
 `list` and `list_cursor` answer in different shapes, so each has its own copy of a listing page.
+
+Assumes: as for one key (see ttl), for all keys of a family; product updates strike products by
+    their popularity; users are equal but for theirs.
+Lies when: writes come in batches (an import): one batch clears once what many updates would clear
+    often; one user's favourites are asked for in runs, as sessions do.
 """
 
 import math

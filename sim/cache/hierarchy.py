@@ -3,6 +3,11 @@
 The misses of an edge whose keys live for T₁ are T₁ + Exp(λ) apart: no longer Poisson, and never
 closer than T₁. So Redis's ratio over what reaches it is lower than λ alone would give, and with
 one edge and T₂ ≤ T₁ it is nil.
+
+Assumes: one key; Poisson requests at each edge, alike at all; edges are not purged; the other edges
+    are in their steady state when one fills Redis.
+Lies when: edges differ in load; the edge's life is nearly Redis's and edges are few; an edge serves
+    stale answers while it asks anew.
 """
 
 import math

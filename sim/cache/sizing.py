@@ -4,6 +4,10 @@ Constants are those of Redis 8.2 on 64 bits with jemalloc: an entry is one block
 and key, and one for the value; the tables of keys and of expiries are powers of two of pointers,
 in which a collision costs 16 bytes. An integration test holds this against a real server's MEMORY
 USAGE (exact) and used_memory (within 2 %).
+
+Assumes: Redis 8.2 on 64 bits with jemalloc; strings with an expiry; keys and values of one size.
+Lies when: hashes, lists or streams; a fragmented heap after deletions; buffers of clients and
+    replicas, which are not counted.
 """
 
 import math

@@ -2,6 +2,10 @@
 
 While the first fill of an expired key is under way, for D seconds, every further request misses
 too. Requests for the key are Poisson with rate λ; fills take the same time for all.
+
+Assumes: Poisson requests for the key; all fills take the same time, however many run at once.
+Lies when: fills slow each other down, which is what makes a stampede dangerous: then the engine
+    with coalescing off shows more; waiters give up before the fill ends.
 """
 
 import math

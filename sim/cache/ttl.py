@@ -10,6 +10,12 @@ eviction for want of memory (see `che`), and requests that are not Poisson.
 
 Sources: [jung2003] for the renewal argument without clears, [fofack2014] for random residence
 times; the transient is the renewal function of the same process [ross2014, §7.1].
+
+Assumes: requests for a key are Poisson and independent of other keys; fills take no time; clears
+    are Poisson; memory suffices.
+Lies when: requests come in trains (a hit follows a hit: the real ratio is higher); a fill is slow
+    beside the time between requests (see stampede); memory is short (see che); many keys are
+    cleared at once, which the ratio of one key does not show but the spread between runs does.
 """
 
 import math

@@ -1,4 +1,9 @@
-"""What an architecture costs a month: a scenario's topology priced line by line from a book."""
+"""What an architecture costs a month: a scenario's topology priced line by line from a book.
+
+Assumes: list prices of the book's date; a month of 730 h; quantities of the scenario.
+Lies when: discounts are negotiated; tax, support and what `excluded` lists; prices have changed
+    since (see age).
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Load balancer capacity units: the largest of four dimensions of an hour's traffic."""
+"""Load balancer capacity units: the largest of four dimensions of an hour's traffic.
+
+Assumes: all four dimensions rise and fall together over the day; one connection a session.
+Lies when: connections are kept open for hours (WebSockets), or opened for each request.
+"""
 
 from dataclasses import dataclass
 

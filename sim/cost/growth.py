@@ -1,4 +1,9 @@
-"""How a bill grows with the load on the same design."""
+"""How a bill grows with the load on the same design.
+
+Assumes: traffic grows with the requests, API servers with the peak; the rest stays as designed.
+Lies when: database, cache or search must grow too: whether they carry the load is the plan's
+    question.
+"""
 
 import math
 from collections.abc import Sequence

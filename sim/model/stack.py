@@ -36,6 +36,11 @@ is done at once, in program order, inside the event that caused it. In particula
 
 **Left out on purpose.** Network bandwidth, memory (a cache never evicts), clock skew, and
 a server's speed depending on its load.
+
+Assumes: demands are independent of each other and of the load; a station serves in order of arrival
+    or shares equally; a host's cores are alike; what is listed as left out does not matter.
+Lies when: servers slow down under load (garbage collection, memory, caches of the processor); the
+    network is full; a slow request is slow at every station alike.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,9 @@
-"""Hit ratios of a plan's caches as functions of the load, tabulated once per cache option."""
+"""Hit ratios of a plan's caches as functions of the load, tabulated once per cache option.
+
+Assumes: as `sim.cache.families`; where memory is short all entries live to the same age.
+Lies when: LRU keeps the popular longer than that (the real ratio is higher: this is a lower bound);
+    keys of one family crowd out another's.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

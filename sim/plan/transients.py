@@ -3,6 +3,9 @@
 A replication is one future: its load, its demands. The cache is warmed, then the disturbance comes,
 and the requests of the window after it are judged; the undisturbed run has the same requests and
 the same draws.
+
+Assumes: the cache is warm before; one disturbance at a time; the load does not react to it.
+Lies when: clients retry more, or leave, than the scenario says; two things fail together.
 """
 
 from collections.abc import Callable

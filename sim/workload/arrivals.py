@@ -1,4 +1,10 @@
-"""Arrival times for a demand curve: Poisson, or burstier by a stated index of dispersion."""
+"""Arrival times for a demand curve: Poisson, or burstier by a stated index of dispersion.
+
+Assumes: within a step the rate is constant; arrivals are Poisson, or come in batches whose size
+    gives the index of dispersion.
+Lies when: clients are few and wait for answers (closed users then); bursts last longer than the
+    seconds over which the index was measured.
+"""
 
 import math
 

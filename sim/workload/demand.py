@@ -2,6 +2,10 @@
 
 A curve is a row of equal steps, each with its own rate, repeated for ever. Its mean is the daily
 total over 86,400 s, exactly, whatever its shape.
+
+Assumes: each day, or each pass of the recording, is like the one before; the daily total is that of
+    a mean day.
+Lies when: weekends, seasons and campaigns differ; growth within the period.
 """
 
 import csv

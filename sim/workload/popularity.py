@@ -2,6 +2,10 @@
 
 Ranks count from 0 here, so that a rank is an index. Exponent 0 is uniform; web requests are mostly
 found between 0.6 and 1.2 [breslau1999].
+
+Assumes: popularity falls with rank by one power, the same all day; requests are independent.
+Lies when: the most popular few are flatter than the law (they often are; the fit says so);
+    popularity moves from day to day.
 """
 
 import math

@@ -1,4 +1,10 @@
-"""Sessions and closed users: how many people stand behind a request rate."""
+"""Sessions and closed users: how many people stand behind a request rate.
+
+Assumes: sessions start as a Poisson process; their lengths are geometric, think times exponential;
+    users do not wait longer because answers do.
+Lies when: answers take as long as thinking (closed users then); robots and shared addresses make
+    long sessions of many.
+"""
 
 import math
 from dataclasses import dataclass

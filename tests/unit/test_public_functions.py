@@ -152,3 +152,30 @@ def test_the_page_of_assumptions_is_current():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+# Modules with public functions that are no models: they check, read, draw, or put others together.
+NO_MODELS = {
+    "sim.availability": {"outcome", "sla", "tiers"},
+    "sim.cache": {"replay", "trace"},
+    "sim.cost": {"age", "burst", "edge", "pricebook"},
+    "sim.plan": {
+        "choice", "demand", "effects", "futures", "inputs", "inverse", "objectives", "planning",
+        "screen", "space", "tornado", "verify", "whatif",
+    },
+    "sim.queueing": {"domain", "service"},
+    "sim.workload": {"fit", "trace"},
+}  # fmt: skip
+
+
+def test_every_model_is_on_the_page_of_assumptions():
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    for module in sorted({name.rpartition(".")[0] for name in FUNCTIONS}):
+        package, _, last = module.rpartition(".")
+        packaged = package in {f"sim.{p}" for p in ("availability", "cache", "cost", "plan")} | {
+            "sim.queueing",
+            "sim.replicate",
+            "sim.workload",
+        }
+        if packaged and last not in NO_MODELS.get(package, set()):
+            assert f"`{module}`" in page, f"{module} does not say what it assumes"
