@@ -8,6 +8,9 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from sim.errors import InvalidScenario, NotConverged, Problem, require
 from sim.queueing.domain import LARGEST
 
@@ -92,6 +95,10 @@ class ExponentialWait(TimeDistribution):
     def mean_s(self) -> float:
         """Mean over all jobs, those that do not wait included, s."""
         return self.delayed_fraction / self.decay_per_s
+
+    def tail_transform(self, s: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+        """Laplace transform of P(T > t) at complex s, in s."""
+        return self.delayed_fraction / (self.decay_per_s + s)
 
     def _exceeds(self, time_s: float) -> float:
         return self.delayed_fraction * math.exp(-self.decay_per_s * time_s)

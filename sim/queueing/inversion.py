@@ -62,7 +62,7 @@ class TransformedTime(TimeDistribution):
     """A time known by the Laplace transform of its tail, ∫ e^-st P(T > t) dt."""
 
     @abstractmethod
-    def _tail_transform(self, s: Complexes) -> Complexes:
+    def tail_transform(self, s: Complexes) -> Complexes:
         """The transform of the tail at each s."""
 
     @property
@@ -73,4 +73,4 @@ class TransformedTime(TimeDistribution):
     def _exceeds(self, time_s: float) -> float:
         if time_s == 0.0:
             return self._positive_fraction
-        return invert(self._tail_transform, time_s)
+        return invert(self.tail_transform, time_s)

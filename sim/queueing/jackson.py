@@ -49,7 +49,8 @@ class NetworkSojourn(TransformedTime):
     def _positive_fraction(self) -> float:
         return 1.0
 
-    def _tail_transform(self, s: Complexes) -> Complexes:
+    def tail_transform(self, s: Complexes) -> Complexes:
+        """Laplace transform of P(T > t) at complex s, in s."""
         delayed, decay, service = np.array(self.visits).T
         s_column = s[:, None]
         # 1 - visit's transform, without cancellation at small s: a wait tail, then a service.

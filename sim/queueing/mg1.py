@@ -11,7 +11,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from sim.queueing.distribution import MixedTime, Shifted, TimeDistribution
+from sim.queueing.distribution import ExponentialWait, MixedTime, Shifted, TimeDistribution
 from sim.queueing.domain import positive, stable
 from sim.queueing.inversion import Complexes, TransformedTime
 from sim.queueing.service import Deterministic, Mixture, ServiceTime
@@ -44,7 +44,8 @@ class PollaczekKhinchineWait(TransformedTime):
     def _positive_fraction(self) -> float:
         return self._load
 
-    def _tail_transform(self, s: Complexes) -> Complexes:
+    def tail_transform(self, s: Complexes) -> Complexes:
+        """Laplace transform of P(T > t) at complex s, in s."""
         busy = self._load * self.service.residual_deficit(s)
         return busy / (s * (1 - self._load + busy))
 
@@ -85,14 +86,14 @@ class ConstantServiceWait(PollaczekKhinchineWait):
 
 @dataclass(frozen=True)
 class WaitPlusService(TransformedTime):
-    """The sojourn of M/G/1: a Pollaczek–Khinchine wait plus an independent service.
+    """A wait plus an independent service: the sojourn of M/G/1, and of M/G/c as approximated.
 
     Attributes:
-        wait: the wait.
+        wait: the wait, whose transform is known.
         service: the service time that follows it, without atoms.
     """
 
-    wait: PollaczekKhinchineWait
+    wait: PollaczekKhinchineWait | ExponentialWait
     service: ServiceTime
 
     @property
@@ -104,10 +105,11 @@ class WaitPlusService(TransformedTime):
     def _positive_fraction(self) -> float:
         return 1.0
 
-    def _tail_transform(self, s: Complexes) -> Complexes:
+    def tail_transform(self, s: Complexes) -> Complexes:
+        """Laplace transform of P(T > t) at complex s, in s."""
         # 1 - W S = (1 - W) S + (1 - S), the wait's tail transform being (1 - W) / s.
         shorter = self.service.one_minus_transform(s)
-        return self.wait._tail_transform(s) * (1 - shorter) + shorter / s
+        return self.wait.tail_transform(s) * (1 - shorter) + shorter / s
 
 
 def _sojourn(wait: PollaczekKhinchineWait, service: ServiceTime) -> TimeDistribution:

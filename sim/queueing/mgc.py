@@ -9,8 +9,6 @@ Lies when: more than two moments matter: many servers, low load or very uneven s
     alone, where it is short beside the service, is off by far more. Outside that range: unknown.
 """
 
-from dataclasses import dataclass
-
 from sim.errors import require
 from sim.queueing.distribution import (
     ExponentialWait,
@@ -19,7 +17,7 @@ from sim.queueing.distribution import (
     WaitPlusExponential,
 )
 from sim.queueing.domain import non_negative, positive, servers_count, stable
-from sim.queueing.inversion import Complexes, TransformedTime
+from sim.queueing.mg1 import WaitPlusService
 from sim.queueing.mmc import erlang_c_fraction
 from sim.queueing.service import Gamma, service_time
 from sim.queueing.station import Station
@@ -27,33 +25,6 @@ from sim.queueing.station import Station
 # Fitted by nothing, measured by bench/mgc_error.py: largest relative errors in the range above.
 MEAN_SOJOURN_ERROR = 0.04
 P95_SOJOURN_ERROR = 0.09
-
-
-@dataclass(frozen=True)
-class ExponentialWaitPlusService(TransformedTime):
-    """An `ExponentialWait` and, after it, an independent gamma service.
-
-    Attributes:
-        wait: the wait before service.
-        service: the service time.
-    """
-
-    wait: ExponentialWait
-    service: Gamma
-
-    @property
-    def mean_s(self) -> float:
-        """Mean wait plus mean service, s."""
-        return self.wait.mean_s + self.service.mean_s
-
-    @property
-    def _positive_fraction(self) -> float:
-        return 1.0
-
-    def _tail_transform(self, s: Complexes) -> Complexes:
-        shorter = self.service.one_minus_transform(s)
-        wait_tail = self.wait.delayed_fraction / (self.wait.decay_per_s + s)
-        return wait_tail * (1 - shorter) + shorter / s
 
 
 def mgc(
@@ -103,7 +74,7 @@ def mgc(
     elif service.scv == 1.0:
         sojourn = WaitPlusExponential(wait, 1 / service.mean_s)
     else:
-        sojourn = ExponentialWaitPlusService(wait, service)
+        sojourn = WaitPlusService(wait, service)
     return Station(
         model="M/G/c" if arrivals_scv == 1 else "G/G/c",
         arrivals_per_s=rate,

@@ -42,7 +42,8 @@ class SharedSojourn(TransformedTime):
     def _positive_fraction(self) -> float:
         return 1.0
 
-    def _tail_transform(self, s: Complexes) -> Complexes:
+    def tail_transform(self, s: Complexes) -> Complexes:
+        """Laplace transform of P(T > t) at complex s, in s."""
         # A job of size x has E[e^-sT] = K e^-ax / (1 - q e^-bx) in the notation below; integrated
         # over exponential x term by term: K Σ q^k μ / (μ + a + k b).
         lam, mu = self.arrivals_per_s, self.service_per_s
