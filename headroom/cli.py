@@ -321,7 +321,9 @@ def from_log(
     found = workload_from_logs(
         files, progress=lambda done, total: say(f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
     )
-    progress.print(yaml.safe_dump({"evidence": found["evidence"]}, sort_keys=False), markup=False)
+    evidence = {"evidence": found["evidence"]}
+    text = yaml.safe_dump(evidence, sort_keys=False, default_flow_style=None)
+    progress.print(text, markup=False)
     section = {"workload": found["workload"]}
     sys.stdout.write(yaml.safe_dump(section, sort_keys=False, allow_unicode=True))
 

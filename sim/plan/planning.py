@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.availability import drawn_futures as drawn_reliability
 from sim.cost import PriceBook
+from sim.errors import require
 from sim.plan.choice import Choice, choose
 from sim.plan.demand import MeasuredDemands, work_of
 from sim.plan.futures import Input, drawn_futures, futures_at
@@ -121,6 +122,7 @@ def _api_need(scenario: Scenario, measured: MeasuredDemands) -> tuple[float, flo
     load = workload.peak_load_per_s * scenario.plan.growth_factor
     if objectives.concurrent_users is not None:
         load = max(load, objectives.concurrent_users / max(workload.think_time_s, 1e-3))
+    require(load > 0, "workload", load, "a demand above 0 requests/s")
     work = work_of(scenario, measured)
     table = hit_table(scenario, 1.0, load, load)
     weights = work.weights(table.at(np.array([load]), np.array([table.people]), np.zeros(1)))

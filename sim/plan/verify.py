@@ -4,6 +4,7 @@ Both are asked the same question: the p95 at the load that binds (the daily peak
 users), every uncertain input at its centre. Where they disagree the result says so.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from sim.plan.inputs import speed_of
 from sim.plan.response import WIDE
 from sim.plan.screen import Planner
 from sim.plan.space import NO_CACHE, Candidate, vcpu_of
-from sim.replicate import mean_interval
+from sim.replicate import Interval, mean_interval
 from sim.scenario import Scenario
 from sim.workload import Trace, open_trace
 
@@ -163,8 +164,8 @@ def checked(
         screen = float(centre.response([candidate], np.array([load])).p95_s[0, 0])
         model = model_of(scenario, candidate, centre.measured, slots_of(centre, candidate))
         values = simulated_p95_s(model, candidate.applied_to(scenario), load, seed, REPLICATIONS)
-        interval = mean_interval(values)
-        gap = abs(screen - interval.estimate)
+        interval = _interval(values)
+        gap = 0.0 if screen == interval.estimate else abs(screen - interval.estimate)
         apart = gap > APART_FRACTION * interval.estimate and not (
             interval.low <= screen <= interval.high
         )
@@ -182,6 +183,13 @@ def checked(
             )
         )
     return tuple(found)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """The interval of the mean; infinite where a replication answered nothing in time."""
+    if np.isfinite(values).all():
+        return mean_interval(values)
+    return Interval(math.inf, math.inf, math.inf, 0.95, len(values))
 
 
 def no_cache_at_all(from_s: float = 0.0) -> Disruption:

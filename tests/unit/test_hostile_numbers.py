@@ -16,10 +16,10 @@ import pytest
 from test_public_functions import FUNCTIONS
 
 from sim.cost import bill, price_book
-from sim.errors import SimError
+from sim.errors import InvalidScenario, SimError
 from sim.example import shop, shop_demands, shop_question
 from sim.model import Demand, Route, StackModel, Station, Visit
-from sim.plan import own_candidate, screened
+from sim.plan import own_candidate, plan, screened
 from sim.queueing.service import service_time
 from sim.workload import Trace, demand_of
 
@@ -352,3 +352,28 @@ def test_a_number_that_makes_no_sense_gives_a_typed_error_or_an_answer(name, par
     except SimError:
         return
     assert not any(math.isnan(number) for number in numbers(found))
+
+
+def asked_by(users, active_fraction):
+    workload = SHOP.workload.model_copy(
+        update={"registered_users": users, "daily_active_fraction": active_fraction}
+    )
+    return SHOP.model_copy(update={"workload": workload})
+
+
+def test_a_million_million_users_have_a_bill_and_no_plan_and_the_reason_is_said():
+    found = plan(asked_by(10**12, 0.1), DEMANDS, BOOK)
+    assert found.choice.chosen is None
+    assert any("p95_s" in reason for reason in found.reasons)
+    assert all(math.isinf(each.kernel_p95_s) and not each.disagree for each in found.checked)
+    assert math.isfinite(bill(asked_by(10**12, 0.1), BOOK).total_usd)
+
+
+def test_a_shop_that_nobody_visits_has_no_plan_and_the_field_is_named():
+    with pytest.raises(InvalidScenario, match=r"workload.*above 0"):
+        plan(asked_by(1, 0.0), DEMANDS, BOOK)
+
+
+def test_one_user_in_a_long_while_is_served_by_the_least():
+    found = plan(asked_by(1, 1e-9), DEMANDS, BOOK, check=False)
+    assert found.space.candidates[found.answer].api_replicas == 1
