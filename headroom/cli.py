@@ -322,7 +322,7 @@ def from_log(
         files, progress=lambda done, total: say(f"{done / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
     )
     evidence = {"evidence": found["evidence"]}
-    text = yaml.safe_dump(evidence, sort_keys=False, default_flow_style=None)
+    text = yaml.safe_dump(evidence, sort_keys=False, default_flow_style=None, width=72)
     progress.print(text, markup=False)
     section = {"workload": found["workload"]}
     sys.stdout.write(yaml.safe_dump(section, sort_keys=False, allow_unicode=True))

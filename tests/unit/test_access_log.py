@@ -219,7 +219,7 @@ def test_health_checks_are_no_demand(tmp_path):
 
 def test_a_day_with_a_peak_is_diurnal(tmp_path):
     text = [
-        combined(START + hour * 3600 + i * 3600 / load, "GET", f"/p/{i % 7}", i)
+        combined(START + hour * 3600 + i // 5 * 5 * 3600 / load, "GET", f"/p/{i % 7}", i)
         for hour in range(24)
         for load in (200 if hour == 8 else 50,)
         for i in range(load)
@@ -227,6 +227,7 @@ def test_a_day_with_a_peak_is_diurnal(tmp_path):
     section = workload_from_logs([written(tmp_path, "d.log", text)])["workload"]
     profile = yaml.safe_load(yaml.safe_dump(section))["profile"]  # as the command writes it
     assert profile["kind"] == "diurnal"
+    assert profile["index_of_dispersion"] > 3  # five at a time
     assert profile["peak_hour"] == 14.5
     assert abs(profile["peak_to_mean"] - 200 / ((23 * 50 + 200) / 24)) < 0.01
 
