@@ -110,6 +110,21 @@ def test_me_needs_a_token_and_shows_favourites_that_mutations_change(api, shoppe
     assert ask(api, remove, headers=shopper, product=product)["data"] == {"removeFavourite": True}
 
 
+def test_an_operation_that_is_not_in_the_query_is_an_error_and_no_name_is_none(api):
+    def operation(query, name):
+        answer = api.post("/graphql", json={"query": query, "operationName": name})
+        assert answer.status_code == 200
+        return answer.json()
+
+    assert operation("{ products { page } }", "")["data"] == {"products": {"page": 1}}
+    for query, name, says in (
+        ("query a { products { page } }", "b", "there is no operation 'b' in the query"),
+        ("fragment a on Product { id }", None, "there is no operation in the query"),
+    ):
+        answer = operation(query, name)
+        assert (answer["data"], answer["errors"][0]["message"]) == (None, says)
+
+
 NESTED = "{ me { favourites { " + "__typename " * 5 + "} } }"
 DEEP = "query { ...a } fragment a on Query { me { favourites { id } } }"
 

@@ -10,6 +10,7 @@ from graphql import GraphQLError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 from stack.service.errors import EXPECTED, DatabaseUnavailable, ServiceError
 from stack.service.graphql.loaders import Reading
@@ -58,18 +59,27 @@ def graph_routes(
     @router.post("/graphql", responses={200: {"model": GraphAnswer}})
     async def ask_graph(asked: GraphRequest, request: Request) -> Response:
         """Ask the graph; `me` and the mutations need an access token."""
-        result = await schema.execute(
-            asked.query,
-            variable_values=asked.variables,
-            operation_name=asked.operationName,
-            context_value=reading(request.headers),
-        )
+        try:
+            result = await schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                operation_name=asked.operationName or None,
+                context_value=reading(request.headers),
+            )
+        except CannotGetOperationTypeError:
+            return json_reply(encoded({"data": None, "errors": [_no_operation(asked)]}))
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = [_told(error, request, telemetry) for error in result.errors]
         return json_reply(encoded(answer))
 
     return router
+
+
+def _no_operation(asked: GraphRequest) -> dict[str, Any]:
+    name = asked.operationName
+    message = f"there is no operation {name!r}" if name else "there is no operation"
+    return {"message": f"{message} in the query", "extensions": {"code": "NO_OPERATION"}}
 
 
 def _told(error: GraphQLError, request: Request, telemetry: Telemetry | None) -> dict[str, Any]:
