@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench client notebooks schema lock clean
+.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench client notebooks screenshots schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,9 +21,8 @@ up: $(STATE)/workbench.done $(STATE)/servers.done ## start the local stack of SC
 down: ## stop it
 	@test ! -x $(BIN)/headroom || $(BIN)/headroom down
 
-lab: $(STATE)/workbench.done $(STATE)/servers.done ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks \
-	  $$(test "$$(id -u)" != 0 || echo --allow-root)
+lab: $(STATE)/workbench.done $(STATE)/servers.done $(STATE)/kernel.done ## JupyterLab on the notebooks
+	@$(BIN)/headroom lab $(LAB_FLAGS)
 
 test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow" -n 2 tests/unit tests/theory
@@ -57,6 +56,9 @@ client: $(STATE)/dev.done ## the typed Python client of the API, as a wheel in d
 
 notebooks: $(STATE)/dev.done $(STATE)/servers.done ## run the question notebooks in place
 	@$(BIN)/python -m headroom.notebooks
+
+screenshots: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## the README's pictures, from a real run
+	@$(BIN)/python docs/take_screenshots.py $(SCREENSHOT_FLAGS)
 
 schema: $(STATE)/workbench.done ## JSON Schema of a scenario, for editors
 	@$(BIN)/headroom schema > scenarios/scenario.schema.json

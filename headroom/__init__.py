@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what editors see; `_Step` below makes it true
     from headroom.workbench import availability as availability
     from headroom.workbench import claims as claims
     from headroom.workbench import compare as compare
+    from headroom.workbench import crowd as crowd
     from headroom.workbench import plan as plan
     from headroom.workbench import predict as predict
     from headroom.workbench import price as price
@@ -34,6 +35,7 @@ __all__ = [
     "availability",
     "claims",
     "compare",
+    "crowd",
     "plan",
     "predict",
     "price",

@@ -308,6 +308,17 @@ def check(scenario: ScenarioName) -> None:
 
 
 @app.command()
+def lab(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="on 127.0.0.1")] = 8888,
+    browser: Annotated[bool, typer.Option(help="open one")] = True,
+) -> None:
+    """Open JupyterLab on the notebooks; Ctrl-C ends it and the stacks started in them."""
+    from headroom.workbench.lab import serve
+
+    serve(port, browser=browser)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a scenario, for editors."""
     show_json(json_schema())

@@ -2,18 +2,20 @@
 
 - `scenario`, `scenarios`: what is asked; `with_` changes it.
 - `predict`, `stack`, `compare`: foretell, measure on the live stack, set beside each other.
-- `plan`, `whatif`, `price`, `availability`, `claims`: what the models, the price book and the
-  ledger say.
+- `plan`, `whatif`, `price`, `availability`, `crowd`, `claims`: what models, price book and ledger
+  say.
 - `workload`, `run`: from access logs; from a run that was made before.
 """
 
 from headroom.workbench.answers import Answer
+from headroom.workbench.crowds import Crowd
 from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
 from headroom.workbench.live import LiveStack
 from headroom.workbench.questions import (
     availability,
     claims,
     compare,
+    crowd,
     plan,
     predict,
     price,
@@ -28,6 +30,7 @@ __all__ = [
     "Answer",
     "Calibrated",
     "Comparison",
+    "Crowd",
     "Forecast",
     "LiveStack",
     "Measurement",
@@ -35,6 +38,7 @@ __all__ = [
     "availability",
     "claims",
     "compare",
+    "crowd",
     "plan",
     "predict",
     "price",

@@ -33,8 +33,9 @@ SHOWN = ("mean_s", "p95_s", "p99_s")
 class Calibrated(Answer):
     """What one request of each kind costs, measured at low load."""
 
-    def __init__(self, found: Calibration) -> None:
-        self.artefact = found
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.artefact = run.read(Calibration)
 
     @property
     def sentence(self) -> str:

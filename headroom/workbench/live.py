@@ -2,16 +2,20 @@
 
 import atexit
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from headroom.arguments import RUNS
-from headroom.artefacts import Calibration, Machine, Prediction, Run
+from headroom.artefacts import Calibration, ExperimentResult, Machine, Prediction, Run
 from headroom.calibrate import calibrate
+from headroom.claims.keeping import failover
+from headroom.claims.live import Live
 from headroom.errors import HeadroomError
 from headroom.live import running_stack, seed_stack, stack_spec
 from headroom.measure import measure
@@ -26,8 +30,6 @@ from sim.errors import InvalidScenario, Problem
 from sim.scenario import Scenario
 from stack.errors import StackNotRunning
 from stack.local import StackInfo, kill_part, scale, stack_folder, start_part, status
-
-LEFT_RUNNING = "default"  # the name that `headroom up` gives a stack
 
 
 class LiveStack:
@@ -56,10 +58,11 @@ class LiveStack:
         if self._folder is not None:
             return self
         with Progress(f"starting the stack of {self.scenario.name}") as say:
-            if self._left_running():
-                self._folder = stack_folder(LEFT_RUNNING)
-                say("going on with the stack that `headroom up` left running")
-                seed_stack(self.scenario, status(self._folder), say)
+            left = _left_running(self.scenario)
+            if left is not None:
+                say(f"going on with {left.name}, which `headroom up` left running")
+                seed_stack(self.scenario, left, say)
+                self._folder = left.folder
                 return self
             found = running_stack(self.scenario, say, name=self._name)
             self._folder = self._opened.enter_context(found).folder
@@ -109,8 +112,7 @@ class LiveStack:
     @in_a_cell
     def calibrate(self) -> Calibrated:
         """What one request of each kind costs, measured at low load; done once for a stack."""
-        run = self._calibration(self.scenario)
-        return Calibrated(run.read(Calibration))
+        return Calibrated(self._calibration(self.scenario))
 
     @in_a_cell
     def measure(
@@ -161,15 +163,44 @@ class LiveStack:
         return Forecast(run, assumed=False)
 
     @in_a_cell
-    def trial(self, load_per_s: float, duration_s: float, *, warmup_s: float = 0.0) -> Trial:
-        """Offer the scenario's mix at one load, once, with a cold cache; the seeded requests and
-        what was measured of them after the warm-up.
+    def trial(
+        self,
+        load_per_s: float,
+        duration_s: float,
+        *,
+        warmup_s: float = 0.0,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Trial:
+        """Offer the scenario's mix at one load, once, with a cold cache.
+
+        Args:
+            load_per_s: requests/s offered, open loop.
+            duration_s: how long, warm-up included.
+            warmup_s: from the start, sent but not judged.
+            meanwhile: called while the load lasts, such as `lambda: live.scale(3)`.
+        Returns: the seeded requests and what was measured of them after the warm-up.
         """
-        with Progress(f"offering {load_per_s:g} req/s for {duration_s:g} s"):
-            folder = RUNS / "trials" / self._name
+        folder = RUNS / "trials" / self._name
+        with Progress(f"offering {load_per_s:g} req/s for {duration_s:g} s"), _beside(meanwhile):
             return trial(
                 self.scenario, self.info, folder, load_per_s, duration_s, warmup_s=warmup_s
             )
+
+    @in_a_cell
+    def failover(self) -> dict[str, ExperimentResult]:
+        """Kill the primary of the replica set under writes, and start it again afterwards.
+
+        Returns: `live.failover_s`, the longest gap between acknowledged writes, and
+            `live.lost_writes`, those that were acknowledged and are gone.
+        Raises: TimeoutError when no other member takes over.
+        """
+        folder, rng = RUNS / "trials", np.random.default_rng(self.scenario.experiment.seed)
+        with Progress("killing the primary under writes") as say:
+            found = failover(Live(self.scenario, self.info, self.info, folder, rng))
+            for part in self.info.parts:
+                if part.state == "dead":
+                    start_part(self.info.folder, part.name, progress=say)
+        return found
 
     @in_a_cell
     def kill(self, part: str) -> None:
@@ -204,14 +235,6 @@ class LiveStack:
             self._calibrated = run
         return self._calibrated
 
-    def _left_running(self) -> bool:
-        try:
-            found = status(stack_folder(LEFT_RUNNING))
-        except StackNotRunning:
-            return False
-        wanted = stack_spec(self.scenario, name=LEFT_RUNNING, http_port=found.spec.http_port)
-        return found.state == "ready" and found.spec == wanted
-
     def _require_same(self, scenario: Scenario) -> None:
         mine, other = (dict(stack_spec(each, name="any")) for each in (self.scenario, scenario))
         different = [name for name in mine if mine[name] != other[name]]
@@ -236,3 +259,28 @@ class LiveStack:
             f'<a href="{self.url}/docs">{self.url}</a></p>'
             f"{table(('Part', 'State', 'pid', 'Port'), rows, numeric=(2, 3))}</div>"
         )
+
+
+@contextlib.contextmanager
+def _beside(meanwhile: Callable[[], object] | None) -> Iterator[None]:
+    """Call something in a thread of its own; what it raises is raised when the block ends."""
+    if meanwhile is None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(meanwhile)
+        yield
+        done.result()
+
+
+def _left_running(scenario: Scenario) -> StackInfo | None:
+    """A stack of that very architecture that no process owns."""
+    for folder in sorted(stack_folder("any").parent.glob("*")):
+        try:
+            found = status(folder)
+        except (StackNotRunning, OSError):
+            continue
+        wanted = stack_spec(scenario, name=found.name, http_port=found.spec.http_port)
+        if found.owner_pid is None and found.state == "ready" and found.spec == wanted:
+            return found
+    return None

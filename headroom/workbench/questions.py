@@ -19,13 +19,14 @@ from headroom.price import priced
 from headroom.whatif import what_ifs
 from headroom.workbench.answers import Availability, Bill, Claims, Plan, WhatIfs
 from headroom.workbench.cell import Progress, as_asked, in_a_cell
-from headroom.workbench.evidence import Comparison, Forecast, Measurement
+from headroom.workbench.crowds import Crowd
+from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
 from headroom.workbench.live import LiveStack
 from headroom.workbench.studies import scenario, study_of
 from sim.cost import price_book
 from sim.scenario import Scenario
 
-Known = Run | Forecast | Measurement | Comparison  # what holds a calibration
+Known = Run | Calibrated | Forecast | Measurement | Comparison  # what holds a calibration
 
 
 @in_a_cell
@@ -45,9 +46,9 @@ def predict(s: Scenario, live: LiveStack | None = None) -> Forecast:
     if live is not None:
         return live.forecast(s)
     run = Run.create(RUNS, s)
-    package = files("headroom")
-    for kind, name in ((Calibration, EXAMPLE), (Machine, "example_machine.json")):
-        run.write(kind.model_validate_json(package.joinpath(name).read_bytes()))
+    machine = files("headroom").joinpath("example_machine.json").read_bytes()
+    for artefact in (_example(), Machine.model_validate_json(machine)):
+        run.write(artefact)
     with Progress(f"predicting {s.name} from the example's calibration") as say:
         predicted(run, say)
     return Forecast(run, assumed=True)
@@ -190,6 +191,23 @@ def claims(
 
 
 @in_a_cell
+def crowd(s: Scenario, known: Known | None = None) -> Crowd:
+    """The minutes around the highest one of the scenario's demand, autoscaler included.
+
+    Args:
+        s: the scenario; its profile says how demand moves, its autoscaling what reacts.
+        known: what holds a calibration of this service; without it the shipped example's.
+    Raises: InvalidScenario for an unknown recording, or an operation not measured.
+
+    >>> import headroom as hr
+    >>> hr.crowd(hr.scenario("flash-crowd"))  # doctest: +SKIP
+    """
+    held = _run(known)
+    with Progress(f"simulating the crowd of {s.name}"):
+        return Crowd(s, held.read(Calibration) if held else _example(), assumed=held is None)
+
+
+@in_a_cell
 def workload(*paths: str | Path) -> dict[str, Any]:
     """The workload section of a scenario from access logs (nginx, Apache, AWS load balancer).
 
@@ -217,6 +235,10 @@ def run(folder: str | Path) -> Comparison:
     opened.read(Summary)
     forecast = Forecast(opened, assumed=False)
     return compare(forecast, Measurement(opened, forecast))
+
+
+def _example() -> Calibration:
+    return Calibration.model_validate_json(files("headroom").joinpath(EXAMPLE).read_bytes())
 
 
 def _run(known: Known | None) -> Run | None:
