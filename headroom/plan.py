@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 
 import numpy as np
 
-from headroom.artefacts import Calibration, Estimate, Machine, Run
+from headroom.artefacts import Calibration, Estimate, Machine, Run, now
 from headroom.plan_records import (
     BreakingRecord,
     CheckedRecord,
@@ -22,8 +22,19 @@ from headroom.plan_records import (
 )
 from headroom.variants import variant
 from sim.calibrate import RequestClass
-from sim.cost import price_book
-from sim.plan import Choice, Judgement, MeasuredDemands, Plan, Spread, label, plan
+from sim.cost import bill, price_book
+from sim.cost.age import stale_prices
+from sim.plan import (
+    Candidate,
+    Choice,
+    Judgement,
+    MeasuredDemands,
+    Plan,
+    Question,
+    Spread,
+    label,
+    plan,
+)
 from sim.scenario import Scenario
 from sim.scenario_file import dump_yaml
 
@@ -201,7 +212,22 @@ def plan_artefact(found: Plan, doubled: DoubledRecord | None = None) -> PlanArte
             for each in found.question.inputs
         ),
         unmoved=found.unmoved,
+        stale=old_prices(
+            found.question,
+            [found.space.candidates[p] for p in (found.answer, found.space.own) if p is not None],
+        ),
     )
+
+
+def old_prices(question: Question, candidates: Iterable[Candidate]) -> tuple[str, ...]:
+    """Prices behind the bills of some architectures that are too old, or of unknown date."""
+    scenario = question.scenario
+    found: dict[str, None] = {}
+    for candidate in candidates:
+        lines = bill(candidate.applied_to(scenario), question.book).lines
+        for price in stale_prices(lines, now().date(), scenario.prices.oldest_months):
+            found[str(price)] = None
+    return tuple(found)
 
 
 def _candidates(choice: Choice) -> tuple[PlannedRecord, ...]:

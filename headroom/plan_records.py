@@ -41,6 +41,7 @@ class PlannedRecord(Record):
     search_type: str | None
     search_nodes: int
     purchase: str
+    zones: int = 1
     usd_per_month: Estimate
     figures: dict[str, Figure]
     probability: float
@@ -122,6 +123,7 @@ class PlanArtefact(Artefact):
     doubled: "DoubledRecord | None"
     inputs: tuple[InputRecord, ...]
     unmoved: tuple[str, ...]
+    stale: tuple[str, ...] = ()  # prices of the answer and the design: too old, or of unknown date
 
     @property
     def answer(self) -> int | None:

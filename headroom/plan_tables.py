@@ -1,5 +1,7 @@
 """A plan as tables: the answer, what was rejected and why, what is uncertain."""
 
+from collections.abc import Sequence
+
 from headroom.artefacts import Estimate
 from headroom.plan_records import CheckedRecord, Figure, MissRecord, PlanArtefact
 from headroom.wording import amount, digits, dollars, span, with_range
@@ -214,7 +216,14 @@ def sentences(plan: PlanArtefact) -> list[str]:
         found.append(assumption(plan.demands))
     if plan.unmoved:
         found.append(f"Not moved by a plan, though uncertain: {', '.join(plan.unmoved)}.")
+    if plan.stale:
+        found.append(stale_text(plan.stale))
     return found
+
+
+def stale_text(stale: Sequence[str]) -> str:
+    """Which prices are old or undated, in a sentence."""
+    return f"Old prices, or of unknown date: {'; '.join(stale)}."
 
 
 def assumption(demands: str) -> str:

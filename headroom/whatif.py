@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from headroom.artefacts import Artefact, Record
-from headroom.plan import Say
+from headroom.plan import Say, old_prices
 from sim.cost import price_book
 from sim.plan import (
     WHAT_IFS,
@@ -91,6 +91,7 @@ class WhatIfArtefact(Artefact):
     futures: int
     effects: tuple[EffectRecord, ...]
     tornado: dict[str, TornadoRecord]
+    stale: tuple[str, ...] = ()  # prices of the design: too old, or of unknown date
 
 
 def what_ifs(
@@ -133,6 +134,7 @@ def what_ifs(
         futures=fewer,
         effects=tuple(_effect(each) for each in effects),
         tornado={name: _tornado(each) for name, each in tornado(planner, own).items()},
+        stale=old_prices(question, [own]),
     )
 
 

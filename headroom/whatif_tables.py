@@ -1,6 +1,6 @@
 """What-ifs and tornado as tables."""
 
-from headroom.plan_tables import Row, objective_amount, share
+from headroom.plan_tables import Row, objective_amount, share, stale_text
 from headroom.whatif import BarRecord, ShiftRecord, WhatIfArtefact
 from headroom.wording import amount, digits, dollars, span
 
@@ -53,7 +53,8 @@ def effect_rows(found: WhatIfArtefact) -> list[Row]:
 
 def notes(found: WhatIfArtefact) -> list[str]:
     """What the figures of some changes leave out."""
-    return [f"{each.words}: {each.note}." for each in found.effects if each.note]
+    said = [f"{each.words}: {each.note}." for each in found.effects if each.note]
+    return [*said, stale_text(found.stale)] if found.stale else said
 
 
 def change_text(found: ShiftRecord, figure: str) -> str:

@@ -25,6 +25,7 @@ class PlanSpace(Part):
     search_types: tuple[str, ...] | None = None
     search_nodes: tuple[Annotated[int, Field(ge=1, le=100)], ...] | None = None
     purchases: tuple[Purchase, ...] | None = None
+    zones: tuple[Annotated[int, Field(ge=1, le=6)], ...] | None = None  # None: the design's own
 
 
 class ItemSizes(Part):

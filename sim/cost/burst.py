@@ -2,7 +2,7 @@
 
 from sim.cost.credits import CreditDay, burstable_types, credit_day
 from sim.cost.lines import BillLine, bill_line
-from sim.cost.pricebook import PriceBook
+from sim.cost.pricebook import Price, PriceBook
 from sim.errors import require
 from sim.queueing.domain import positive
 from sim.scenario import BillComponent, Scenario
@@ -67,15 +67,7 @@ def credit_lines(
     if scenario.prices.credits != "unlimited" or None in days:
         return []
     low, value, high = (day.charged_per_month / 60.0 * replicas for day in days if day is not None)
-    family = "T4g Linux" if sku.startswith("t4g.") else "T3 Linux"
-    price = book.find(
-        "AWS",
-        CREDITS_SERVICE,
-        family,
-        scenario.prices.region,
-        unit="vCPU-hour",
-        path="topology.api.instance_type",
-    )
+    price = credit_price(scenario, book, sku)
     return [
         bill_line(
             BillComponent.COMPUTE,
@@ -87,3 +79,24 @@ def credit_lines(
             between=(low, high),
         )
     ]
+
+
+def credit_price(scenario: Scenario, book: PriceBook, sku: str) -> Price:
+    """What a vCPU-hour beyond the baseline of a bursting type costs in the scenario's region.
+
+    Raises: InvalidScenario where the book has no such price.
+
+    >>> from sim.cost import price_book
+    >>> from sim.example import shop
+    >>> credit_price(shop(), price_book("2026-07"), "t3.medium").price_usd
+    0.05
+    """
+    family = "T4g Linux" if sku.startswith("t4g.") else "T3 Linux"
+    return book.find(
+        "AWS",
+        CREDITS_SERVICE,
+        family,
+        scenario.prices.region,
+        unit="vCPU-hour",
+        path="topology.api.instance_type",
+    )

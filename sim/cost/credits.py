@@ -6,7 +6,7 @@ at its baseline; in `unlimited` mode it goes on, on surplus credits that later e
 and each surplus credit beyond a day's earnings is charged.
 
 Assumes: all instances of a tier share the load evenly; nothing but requests takes CPU; the curve
-    repeats and has done so for one period before the one that is reported.
+    repeats, and has done so for long before the period that is reported.
 Lies when: agents, the system or deploys take a notable share; the load balancer is uneven.
 """
 
@@ -139,7 +139,8 @@ def credit_day(
         step_s: length of a step, s, > 0.
         mode: `unlimited` (the default of T3 and T4g) or `standard`.
         start: number of credits kept at the beginning, 0..most_credits; T3 and T4g start with none.
-        used_to_it: go through the curve once before the period that is reported.
+            Without effect where `used_to_it`.
+        used_to_it: report a period after many such periods, not the first.
     Returns: the period that is reported.
     Raises: InvalidScenario outside those domains.
     Source: Amazon EC2 User Guide, burstable performance instances (URL in sim/data/burstable.csv).
@@ -161,8 +162,52 @@ def credit_day(
     require(good, "busy_vcpus", busy_vcpus, "a list of finite numbers, 0 or more")
     spend = np.minimum(wanted, kind.vcpu) * step / 60.0
     if used_to_it:
-        begin = _walk(kind, spend, step, mode, begin).balance[-1]
+        # After many periods: who earns more than is spent has been full in the last one, who
+        # spends more has been as deep down as it goes. One period from there is where it settles.
+        deep = -kind.most_credits if mode == "unlimited" else 0.0
+        saves = float(spend.mean()) <= kind.credits_per_h * step / 3600.0
+        begin = _walk(kind, spend, step, mode, kind.most_credits if saves else deep).balance[-1]
     return _walk(kind, spend, step, mode, begin)
+
+
+def bought_vcpu_h(
+    sku: str, shape: npt.ArrayLike, levels: npt.ArrayLike, step_s: float
+) -> npt.NDArray[np.float64]:
+    """vCPU-hours bought a month in unlimited mode, at many levels of one curve at once.
+
+    Args:
+        sku: a type with credits.
+        shape: the curve as factors on its mean, one a step, >= 0.
+        levels: vCPUs that the mean keeps busy, >= 0; one loop, so at most one vCPU at any time.
+        step_s: length of a step, s, > 0.
+    Returns: vCPU-hours a month beyond what is earned, by level, after a period of getting used to
+        it: `credit_day(…).charged_per_month / 60`.
+    Raises: InvalidScenario outside those domains.
+    Source: as `credit_day`, which a test holds it to.
+
+    >>> bought_vcpu_h("t3.medium", [1.0] * 24, [0.4, 0.6], 3600.0).round(6).tolist()  # 0.2 × 730
+    [0.0, 146.0]
+    """
+    kind, step = burstable(sku), positive("step_s", step_s)
+    curve, mean = np.asarray(shape, np.float64), np.asarray(levels, np.float64)
+    for name, values in (("shape", curve), ("levels", mean)):
+        good = values.ndim == 1 and values.size > 0 and bool(np.all(np.isfinite(values)))
+        require(
+            good and bool(np.all(values >= 0)), name, values, "a list of finite numbers, 0 or more"
+        )
+    earn = kind.credits_per_h * step / 3600.0
+    spent = np.minimum(np.outer(curve, mean), 1.0).mean(axis=0) * (step / 60.0)
+    kept = np.where(spent <= earn, kind.most_credits, -kind.most_credits)
+    beyond = np.zeros(mean.size)
+    for _ in range(2):  # the first period is getting used to it, as in `credit_day`
+        beyond[:] = 0.0
+        for factor in curve:
+            kept += earn - np.minimum(mean * factor, 1.0) * (step / 60.0)
+            np.minimum(kept, kind.most_credits, out=kept)
+            short = np.maximum(-kind.most_credits - kept, 0.0)
+            beyond += short
+            kept += short
+    return np.asarray(beyond / (curve.size * step / 3600.0) * HOURS_PER_MONTH / 60.0)
 
 
 def _walk(

@@ -25,16 +25,16 @@ class Loss:
     down: tuple[int, ...] = ()
 
 
-def losses(block: Sequence[Candidate], survive: Survive, zones: int) -> list[Loss]:
+def losses(block: Sequence[Candidate], survive: Survive) -> list[Loss]:
     """The losses to judge: any one instance of each tier (N+1), or the fullest zone.
 
-    Instances are spread evenly over the zones. A lost cache means that every lookup misses; a
-    replica set without a majority is down, for it takes no writes.
+    Instances are spread evenly over a candidate's zones. A lost cache means that every lookup
+    misses; a replica set without a majority is down, for it takes no writes.
     """
     if survive == "nothing":
         return []
     if survive == "zone":
-        return _split(block, [after_zone(c, zones) for c in block])
+        return _split(block, [after_zone(c, c.zones) for c in block])
     found = []
     for tier in _COUNTS:
         found += _split(block, [_after(c, {tier: 1}) for c in block])

@@ -16,10 +16,12 @@ from sim.availability import ReliabilityFutures, availability_of
 from sim.cost import PriceBook
 from sim.errors import require
 from sim.plan.costs import CostTable
+from sim.plan.credits import CreditTable
 from sim.plan.demand import TIERS, MeasuredDemands, Work, work_of
 from sim.plan.futures import InputFutures
 from sim.plan.hits import USABLE_FRACTION, HitTable, hit_table
 from sim.plan.inputs import speed_of
+from sim.plan.loads import loads_of
 from sim.plan.losses import losses
 from sim.plan.objectives import at_most, targets_of
 from sim.plan.response import WIDE, Response, Servers, respond
@@ -92,7 +94,7 @@ class Planner:
     ) -> None:
         self.scenario, self.measured, self.futures, self.book = scenario, measured, futures, book
         self.reliability = reliability
-        self.mean_load_per_s, self.peak_load_per_s, self.people, self.growth = _loads(
+        self.mean_load_per_s, self.peak_load_per_s, self.people, self.growth = loads_of(
             scenario, futures
         )
         self.users_load_per_s = self._users_load()
@@ -105,6 +107,8 @@ class Planner:
         self.costs = CostTable(scenario, book, float(self.growth.min()), float(self.growth.max()))
         self._work: dict[bool, Work] = {}
         self._hits: dict[tuple[bool, float, float], HitTable] = {}
+        self.credits = CreditTable(scenario, book)
+        self._cpu_s: dict[tuple[object, ...], Floats] = {}
         self._uptimes: dict[tuple[object, ...], Floats] = {}
         self._needed: dict[tuple[object, ...], float] = {}
         self._stretches: dict[tuple[str, str], Floats] = {}
@@ -115,6 +119,7 @@ class Planner:
         """The same question over other futures, with the hit ratios tabulated once."""
         found = Planner(self.scenario, self.measured, futures, self.book, reliability)
         found._work, found._hits, found._ends = self._work, self._hits, self._ends
+        found.credits = self.credits
         return found
 
     def work(self, candidate: Candidate) -> Work:
@@ -217,14 +222,32 @@ class Planner:
         return {c: self.futures.value(f"price.{c.value}", 0.0) for c in BillComponent}
 
     def usd_per_month(self, candidate: Candidate) -> Floats:
-        """The bill of a candidate in each future."""
+        """The bill of a candidate in each future, bought CPU credits included."""
         factor = self.futures.value("plan.price_factor", self.scenario.plan.price_factor)
-        return factor * self.costs.usd_per_month(candidate, self.growth, self.prices())
+        prices = self.prices()
+        usd = self.costs.usd_per_month(candidate, self.growth, prices)
+        if self.credits.applies_to(candidate.api_type):
+            sku, servers = candidate.api_type, candidate.api_replicas
+            busy = self.api_cpu_s(candidate) * self.mean_load_per_s / servers
+            place = prices[BillComponent.COMPUTE]
+            usd = usd + self.credits.usd_per_month(sku, busy, servers, place)
+        return np.asarray(factor * usd)
+
+    def api_cpu_s(self, candidate: Candidate) -> Floats:
+        """CPU time of an API server for a request at the mean load of a day, s, by future."""
+        key = (candidate.api_type, candidate.cache_type, candidate.cache_ttl_factor)
+        if key not in self._cpu_s:
+            work = self.work(candidate)
+            weights = work.weights(self.hit_fractions(candidate, self.mean_load_per_s))
+            each = np.einsum("ct,cf->tf", work.mean_s, weights) * self.stretch(candidate)
+            self._cpu_s[key] = each[[TIERS.index("api"), TIERS.index("api_threads")]].sum(axis=0)
+        return self._cpu_s[key]
 
     def uptimes(self, candidate: Candidate) -> Floats:
         """Availability of a candidate in each future, with the API servers that its load takes."""
         needed = self.api_needed(candidate)
-        key = (candidate.api_replicas, needed, candidate.database_type, candidate.database_members)
+        database = (candidate.database_type, candidate.database_members)
+        key = (candidate.api_replicas, needed, *database, candidate.zones)
         if key not in self._uptimes:
             design = candidate.applied_to(self.scenario)
             found = availability_of(design, api_needed=needed, futures=self.reliability)
@@ -248,29 +271,6 @@ class Planner:
             return None
         think_s = self.futures.value("workload.think_time_s", self.scenario.workload.think_time_s)
         return users / np.maximum(think_s, 1e-3)
-
-
-def _loads(scenario: Scenario, futures: InputFutures) -> tuple[Floats, Floats, Floats, Floats]:
-    """Mean and peak load, 1/s; people a day; and growth of requests as a factor, by future."""
-    workload = scenario.workload
-    own = {
-        "registered_users": float(workload.registered_users),
-        "daily_active_fraction": workload.daily_active_fraction,
-        "sessions_per_active_user_per_day": workload.sessions_per_active_user_per_day,
-        "requests_per_session": workload.requests_per_session,
-    }
-    values = {name: futures.value(f"workload.{name}", value) for name, value in own.items()}
-    users = futures.value("plan.growth_factor", scenario.plan.growth_factor)
-    people = users * values["registered_users"] * values["daily_active_fraction"]
-    requests = people * values["sessions_per_active_user_per_day"] * values["requests_per_session"]
-    require(
-        bool((requests > 0).all()), "workload", float(requests.min()), "a demand above 0 requests"
-    )
-    profile = workload.profile
-    peak = futures.value("workload.profile.peak_to_mean", profile.peak_to_mean)
-    peak = np.ones_like(peak) if profile.kind == "constant" else peak
-    mean = requests / 86_400.0
-    return mean, mean * peak, np.maximum(people, 1.0), requests / workload.requests_per_day
 
 
 def screened(
@@ -327,7 +327,7 @@ def judged(planner: Planner, block: Sequence[Candidate]) -> Judged:
     """The figures of candidates alike in having a cache, with what the plan must survive."""
     found = _judged_whole(planner, block)
     planning = planner.scenario.plan
-    for loss in losses(block, planning.survive, planner.scenario.reliability.zones):
+    for loss in losses(block, planning.survive):
         if loss.left:
             after = _judged_whole(planner, loss.left)
             _worsen(found, np.array(loss.places), after)

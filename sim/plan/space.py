@@ -35,6 +35,7 @@ class Candidate:
         database_type, database_members: the replica set.
         search_type, search_nodes: Elasticsearch; None and 0 where MongoDB itself searches.
         purchase: how instances are bought.
+        zones: over how many zones servers of one's own are spread.
     """
 
     api_type: str
@@ -47,6 +48,7 @@ class Candidate:
     search_type: str | None
     search_nodes: int
     purchase: Purchase
+    zones: int = 1
 
     def __str__(self) -> str:
         parts = [f"{self.api_replicas} × {self.api_type}"]
@@ -58,6 +60,8 @@ class Candidate:
         parts.append(f"{self.database_members} × {self.database_type}")
         if self.search_nodes:
             parts.append(f"{self.search_nodes} × {self.search_type}")
+        if self.zones > 1:
+            parts.append(f"over {self.zones} zones")
         return f"{', '.join(parts)}, {self.purchase.replace('_', ' ')}"
 
     def applied_to(self, scenario: Scenario) -> Scenario:
@@ -100,6 +104,7 @@ class Candidate:
                     update={"api": api, "cache": cache, "database": database, "search": search}
                 ),
                 "prices": scenario.prices.model_copy(update={"purchase": self.purchase}),
+                "reliability": scenario.reliability.model_copy(update={"zones": self.zones}),
             }
         )
 
@@ -146,6 +151,7 @@ def own_candidate(scenario: Scenario) -> Candidate:
         search_type=(topology.search.instance_type or SEARCH_DEFAULT) if searches else None,
         search_nodes=topology.search.nodes if searches else 0,
         purchase=scenario.prices.purchase,
+        zones=scenario.reliability.zones,
     )
 
 
@@ -258,6 +264,7 @@ def _options(
         "search_type": _with(own.search_type, types.searches(2)) if searches else (None,),
         "search_nodes": _with(own.search_nodes, (1, 2)) if searches else (0,),
         "purchase": tuple(purchases),
+        "zones": (own.zones,),
     }
     stated = {
         "api_type": wanted.api_types,
@@ -269,6 +276,7 @@ def _options(
         "database_members": wanted.database_members,
         "search_type": wanted.search_types if searches else None,
         "search_nodes": wanted.search_nodes if searches else None,
+        "zones": wanted.zones,
     }
     for name, values in stated.items():
         if values is not None:

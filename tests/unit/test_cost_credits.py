@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.cost import price_book
 from sim.cost.burst import api_credit_day, credit_lines
-from sim.cost.credits import CreditDay, burstable_types, credit_day
+from sim.cost.credits import CreditDay, bought_vcpu_h, burstable_types, credit_day
 from sim.errors import InvalidScenario
 from sim.scenario import Scenario
 from sim.scenario_file import load_scenario, scenario_from
@@ -140,6 +140,24 @@ def changed(changes: dict[str, object]) -> Scenario:
             section = section[part]
         section[last] = value
     return scenario_from(data)
+
+
+@pytest.mark.parametrize("sku", ["t3.medium", "t4g.medium"])
+def test_many_levels_at_once_buy_what_each_day_by_itself_does(sku: str) -> None:
+    shape = np.array([0.2, 0.5, 1.0, 3.0, 0.3])
+    levels = np.array([0.0, 0.1, 0.39, 0.41, 0.6, 1.0])
+    bought = bought_vcpu_h(sku, shape, levels, 17_280.0)
+    for level, hours in zip(levels, bought, strict=True):
+        day = credit_day(sku, np.minimum(shape * level, 1.0), 17_280.0)
+        assert hours == pytest.approx(day.charged_per_month / 60.0, abs=1e-9)
+    assert bought[0] == 0
+    assert bought[-1] > 0
+
+
+def test_who_spends_more_than_is_earned_pays_the_difference_in_the_long_run() -> None:
+    """What is owed is never forgiven: half a vCPU against a baseline of 0.4 is 0.1 × 730 h."""
+    day = credit_day("t3.medium", [0.2, 0.8], 43_200.0)
+    assert day.charged_per_month / 60.0 == pytest.approx(0.1 * 730.0)
 
 
 def test_three_t3_medium_have_credits_to_spare_for_half_a_million_requests_a_day() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headroom.variants import variant
 from sim.cost import bill, price_book
 from sim.errors import InvalidScenario
 from sim.plan import (
@@ -266,16 +267,79 @@ def test_no_futures_is_one_clear_error() -> None:
 
 
 def test_contradictory_objectives_are_met_one_by_one_but_never_together() -> None:
-    """Each by some architecture: the fast one is not the one that stays up."""
-    fast = "{api_types: [c7g.large], api_replicas: [1], cache_types: [cache.m5.large], "
-    space = fast + (
-        "cache_nodes: [1], database_types: [m7g.large], database_members: [1, 3], "
+    """The quicker database is not the one that stays up: DocumentDB is quicker, Atlas up more."""
+    space = (
+        "{api_types: [c7g.large], api_replicas: [4], cache_types: [cache.m5.large], "
+        "cache_nodes: [1], database_types: [M30, db.r6g.large], database_members: [3], "
         "search_types: [m6g.large.search], search_nodes: [1], purchases: [on_demand]}"
     )
-    found = planned(cases.scenario(space=space, p95_s=10.0, availability=0.9999999))
+    scenario = cases.scenario(space=space, p95_s=0.019, availability=0.99887)
+    found = planned(variant(scenario, {"plan.confidence_fraction": 0.5}))
+    assert found.choice is not None
+    atlas, document_db = found.choice.judgements
+    assert (atlas.candidate.database_type, document_db.candidate.database_type) == (
+        "M30",
+        "db.r6g.large",
+    )
+    assert atlas.each["p95_s"] < 0.5 <= atlas.each["availability"]
+    assert document_db.each["availability"] < 0.5 <= document_db.each["p95_s"]
+    assert found.choice.chosen is None
+    assert found.choice.unattainable == ()
+    assert "together" in found.reasons[0]
+    assert found.choice.relaxed == {"p95_s": 0, "availability": 1}
+
+
+def test_an_objective_that_nothing_meets_is_named_with_the_best_that_any_reaches() -> None:
+    found = planned(cases.scenario(p95_s=10.0, availability=0.9999999))
     assert found.choice is not None
     assert found.choice.chosen is None
+    assert found.choice.unattainable == ("availability",)
     assert "availability" in found.reasons[0]
+
+
+def test_servers_over_three_zones_stay_up_more_and_cost_no_more_and_only_they_survive_one() -> None:
+    space = cases.SPACE.replace("purchases", "zones: [1, 3], purchases").replace("1, 2, 4", "4")
+    found = planned(cases.scenario(space=space))
+    assert found.choice is not None
+    by_candidate = {judged.candidate: judged for judged in found.choice.judgements}
+    spread = [candidate for candidate in by_candidate if candidate.zones == 3]
+    assert len(spread) == len(by_candidate) / 2
+    for candidate in spread:
+        one = by_candidate[replace(candidate, zones=1)]
+        three = by_candidate[candidate]
+        assert three.figures["availability"].value > one.figures["availability"].value
+        assert three.usd_per_month == one.usd_per_month
+        assert "over 3 zones" in str(candidate)
+        assert "zones" not in str(one.candidate)
+    surviving = planned(variant(cases.scenario(space=space), {"plan.survive": "zone"}))
+    assert surviving.choice is not None
+    for judged in surviving.choice.judgements:
+        held = judged.each["error_fraction"]
+        searches = judged.candidate.search_nodes
+        # One search node, one zone: searches fail when the zone with it does.
+        assert held == 0.0 or judged.candidate.zones == 3, (judged.candidate, searches)
+
+
+def test_bought_cpu_credits_are_in_the_plans_cost_as_in_the_bill() -> None:
+    space = cases.SPACE.replace(
+        "m5.large, c7g.large], api_replicas: [1, 2, 4]", "t3.medium], api_replicas: [1, 8]"
+    )
+    scenario = variant(
+        cases.scenario(space=space, futures=3), {"workload.registered_users": 6_000_000}
+    )
+    question, found = question_of(scenario, cases.measured(), BOOK)
+    centre = question.centre()
+    charged = []
+    for candidate in found.candidates:
+        cpu_s = float(centre.api_cpu_s(candidate)[0])
+        design = candidate.applied_to(scenario)
+        listed = bill(design, BOOK, api_cpu_s=(cpu_s, cpu_s, cpu_s))
+        assert float(centre.usd_per_month(candidate)[0]) == pytest.approx(
+            listed.total_usd, abs=0.05
+        )
+        charged.append(sum(x.usd_per_month for x in listed.lines if "credits" in x.item))
+    assert max(charged) > 5
+    assert min(charged) == 0
 
 
 def test_every_rejected_candidate_says_what_it_misses_and_by_how_much() -> None:

@@ -57,6 +57,8 @@ def test_a_plan_is_printed_stored_and_read_back(file: Path, tmp_path: Path) -> N
     assert found.chosen is not None
     assert "Buy " in result.stderr
     assert "ASSUMPTION" in result.stderr
+    assert found.stale
+    assert "Old prices, or of unknown date" in " ".join(result.stderr.split())
 
 
 def test_what_ifs_are_printed_stored_and_read_back(file: Path, tmp_path: Path) -> None:
@@ -69,6 +71,9 @@ def test_what_ifs_are_printed_stored_and_read_back(file: Path, tmp_path: Path) -
     assert [each.name for each in found.effects] == ["price", "growth", "region"]
     assert set(found.tornado) == {"p95_s", "headroom_fraction", "usd_per_month"}
     assert "price of database" in result.stdout
+    # The shop's own database, M30, has an undated price in the book.
+    assert any("M30" in price and "not known" in price for price in found.stale)
+    assert "Old prices, or of unknown date" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(
