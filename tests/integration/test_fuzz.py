@@ -7,6 +7,7 @@ Cases come from the API's own description (schemathesis) and from the graph's sc
 import subprocess
 import sys
 from collections import Counter
+from itertools import cycle
 from os import environ
 
 import graphql
@@ -20,7 +21,7 @@ from hypothesis_graphql import mutations, queries
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
 
-from stack.infra.catalogue import Catalogue, admin_id, product_id
+from stack.infra.catalogue import Catalogue, admin_id, product_id, user_id
 from stack.local import StackSpec, start
 from stack.service.auth.tokens import mint_access_token
 from stack.service.typed_client import whole_description
@@ -91,11 +92,19 @@ def cases_of(operation):
     return st.one_of(found)
 
 
+def who_asks(info):
+    """Headers of an administrator, mostly, and of those who may do less."""
+    secret = info.jwt_secret
+    admin = mint_access_token(secret, admin_id(), "admin")
+    user, forged = mint_access_token(secret, user_id(1)), mint_access_token("f" * 32, user_id(1))
+    bearers = [{"Authorization": f"Bearer {token}"} for token in (admin, user, forged)]
+    return [*bearers, bearers[0], bearers[0], {}, {"X-API-Key": "hrk_0412cc6b2268_x"}, bearers[0]]
+
+
 def faults_of_routes(info, cases):
     """What was answered that must not be, as (request, answer), and how often each status came."""
     load_all_checks()
-    token = mint_access_token(info.jwt_secret, admin_id(), "admin")
-    headers = {"Authorization": f"Bearer {token}"}
+    askers = cycle(who_asks(info))
     schema = schemathesis.openapi.from_dict(DESCRIPTION)
     schema.config.update(base_url=info.base_url)
     faults, statuses = [], Counter()
@@ -104,7 +113,7 @@ def faults_of_routes(info, cases):
             documented = {int(s) for s in operation.definition.raw["responses"]} | ALWAYS
 
             def ask(case, documented=documented):
-                answer = case.call(session=session, headers=headers, timeout=30)
+                answer = case.call(session=session, headers=next(askers), timeout=30)
                 statuses[answer.status_code] += 1
                 if answer.status_code >= 500 or answer.status_code not in documented:
                     faults.append((case.as_curl_command(), answer.status_code, answer.text[:300]))
@@ -136,12 +145,15 @@ def faults_of_graph(info, cases):
             if failed:
                 faults.append((body, answer.status_code, answer.text[:300]))
 
-        values = st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-            lambda below: (
-                st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3)
-            ),
+        leaf = (
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text()
         )
+        value = leaf | st.lists(leaf, max_size=3) | st.dictionaries(st.text(), leaf, max_size=3)
+        variables = st.dictionaries(st.sampled_from("abc") | st.text(), value, max_size=3)
         for query, count in (
             (queries(schema), cases),
             (mutations(schema), cases // 4),
@@ -149,7 +161,10 @@ def faults_of_graph(info, cases):
         ):
             body = st.fixed_dictionaries(
                 {"query": query},
-                optional={"variables": values, "operationName": st.text(max_size=10) | st.none()},
+                optional={
+                    "variables": variables,
+                    "operationName": st.text(max_size=10) | st.none(),
+                },
             )
             each_case(st.fixed_dictionaries({"query": query}) | body, count, ask)
     return faults, statuses
