@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: fidelity help report up down lab test test-slow check compose-smoke bench client notebooks screenshots schema lock clean
+.PHONY: docs fidelity help report up down lab test test-slow check compose-smoke bench client notebooks screenshots schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,11 +31,15 @@ test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/ke
 test-slow: $(STATE)/dev.done $(STATE)/servers.done ## the long simulations behind the claims of the docs
 	@$(BIN)/pytest -m slow --timeout 3600
 
-check: $(STATE)/dev.done ## format, lint, types, import rules
+check: $(STATE)/dev.done ## format, lint, types, import rules, documentation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(MAKE) -s docs
+
+docs: $(STATE)/dev.done ## the documentation site, into build/docs; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 compose-smoke: $(STATE)/servers.done ## docker-compose.yml for real where no registry is reached (Debian 12, root)
 	@tests/compose/without_registry.sh

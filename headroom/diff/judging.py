@@ -14,6 +14,7 @@ Lies when: the machine changed between the runs more than it did between those b
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist, median
 
 from headroom.artefacts import Estimate
@@ -46,13 +47,15 @@ UNKNOWN_SPREAD = 0.05
 
 def measured_changes(before: RunFigures, after: RunFigures) -> tuple[Change, ...]:
     """Every figure that both runs measured at the same loads, in reading order, not yet judged."""
-    metrics = {m for figures in before.loads for m in figures.metrics}
-    metrics &= {m for figures in after.loads for m in figures.metrics}
-    return tuple(
-        change
-        for metric in sorted(metrics, key=reading_order)
-        if (change := _change(metric, before.loads, after.loads)) is not None
-    )
+    metrics = _metrics(before) & _metrics(after)
+    found = (_pairs(metric, before, after) for metric in sorted(metrics, key=reading_order))
+    return tuple(_change(pairs) for pairs in found if pairs.sides)
+
+
+def measured_steps(before: RunFigures, after: RunFigures) -> dict[str, list[tuple[float, float]]]:
+    """Change and standard error of each figure at each load, on the scale that it is judged on."""
+    found = (_pairs(metric, before, after) for metric in _metrics(before) & _metrics(after))
+    return {pairs.metric: pairs.steps() for pairs in found if pairs.sides}
 
 
 def with_significance(changes: Sequence[Change]) -> tuple[Change, ...]:
@@ -70,30 +73,49 @@ def with_significance(changes: Sequence[Change]) -> tuple[Change, ...]:
     )
 
 
-def _change(
-    metric: str, before: Iterable[LoadFigures], after: Iterable[LoadFigures]
-) -> Change | None:
-    """One figure over all common loads, with its own 95 % interval; None where nothing is known."""
-    sides = _by_load(metric, before), _by_load(metric, after)
-    loads = sorted(sides[0].keys() & sides[1].keys())
-    valid = [load for load in loads if sides[0][load][1] and sides[1][load][1]]
-    loads = valid or loads
+@dataclass(frozen=True)
+class _Pairs:
+    """One figure of both runs at the loads that count."""
+
+    metric: str
+    is_relative: bool
+    loads: tuple[float, ...]
+    sides: tuple[tuple[Estimate, Estimate], ...]
+    valid: bool
+
+    def steps(self) -> list[tuple[float, float]]:
+        return [_step(before, after, self.is_relative) for before, after in self.sides]
+
+
+def _metrics(figures: RunFigures) -> set[str]:
+    return {metric for load in figures.loads for metric in load.metrics}
+
+
+def _pairs(metric: str, before: RunFigures, after: RunFigures) -> _Pairs:
+    """The loads with a valid run on both sides; where there is none, all that both have."""
+    sides = _by_load(metric, before.loads), _by_load(metric, after.loads)
+    common = sorted(sides[0].keys() & sides[1].keys())
+    valid = [load for load in common if sides[0][load][1] and sides[1][load][1]]
     is_relative = unit_of(metric) != "fraction" or metric.startswith("utilisation")
-    pairs = [(sides[0][load][0], sides[1][load][0]) for load in loads]
-    if is_relative:
-        least = LEAST_S if unit_of(metric) == "s" else 1e-9
-        pairs = [(a, b) for a, b in pairs if min(a.value, b.value) > least]
-    if not pairs:
-        return None
+    least = (LEAST_S if unit_of(metric) == "s" else 1e-9) if is_relative else -1.0
+    kept = {
+        load: (sides[0][load][0], sides[1][load][0])
+        for load in valid or common
+        if min(sides[0][load][0].value, sides[1][load][0].value) > least
+    }
+    return _Pairs(metric, is_relative, tuple(kept), tuple(kept.values()), bool(valid))
+
+
+def _change(pairs: _Pairs) -> Change:
     return Change(
-        metric=metric,
-        before=pairs[-1][0],
-        after=pairs[-1][1],
-        at_load_per_s=loads[-1],
-        change=_with_interval(metric, [_step(a, b, is_relative) for a, b in pairs], is_relative),
-        is_relative=is_relative,
-        loads=len(pairs),
-        valid=bool(valid),
+        metric=pairs.metric,
+        before=pairs.sides[-1][0],
+        after=pairs.sides[-1][1],
+        at_load_per_s=pairs.loads[-1],
+        change=_with_interval(pairs.metric, pairs.steps(), pairs.is_relative),
+        is_relative=pairs.is_relative,
+        loads=len(pairs.sides),
+        valid=pairs.valid,
         significant=False,
     )
 
