@@ -25,6 +25,7 @@ from sim.workload.observed import Observation
 LONGEST_LINE = 65_536
 _SAMPLES = 5
 _PROGRESS_BYTES = 2**20
+_CACHED_URI = 200  # characters
 _SEED = 20261124
 
 _COMBINED = re.compile(
@@ -150,7 +151,8 @@ def _take(line: bytes, observation: Observation, reading: _Reading, samples: lis
         reading.machine += 1
         return
     reading.errors += request.status >= 500
-    operation, template, key = route(request.method, request.uri)
+    known = _known_route if len(request.uri) <= _CACHED_URI else route
+    operation, template, key = known(request.method, request.uri)
     observation.add(request.time_s, operation, template, key, request.client)
 
 
@@ -246,6 +248,10 @@ def route(method: str, uri: str) -> tuple[Operation, str, str]:
     if searched or "search" in lower:
         return Operation.SEARCH, template, " ".join((searched or [parts.query])[0].lower().split())
     return Operation.DETAIL, template, path
+
+
+# Popular addresses come again and again; long ones are not kept.
+_known_route = lru_cache(maxsize=50_000)(route)
 
 
 def _own_route(
