@@ -112,10 +112,7 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
             for visit in visits:
                 target = components[visit.target] or visit.target
                 component: Component = visit.target  # type: ignore[assignment] # checked by Machine
-                lead_s = LEAD_S.get(visit.target)
-                machines[component] = Machine(
-                    slots=slots[target], lead_s=lead_s, is_settled=lead_s is None
-                )
+                machines[component] = Machine(slots=slots[target], lead_s=LEAD_S.get(visit.target))
     return Emulation(scale=scale, seed=seed, machines=machines, routes=routes)
 
 

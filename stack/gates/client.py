@@ -25,14 +25,14 @@ class NodeClient:
         self._listening: asyncio.Task[None] | None = None
 
     async def book(
-        self, members: list[str], asked_s: float, demand_s: float, *, is_settled: bool = True
+        self, members: list[str], asked_s: float, demand_s: float
     ) -> tuple[str, Booking]:
         """Book a visit to one of `members`: which one, and when. Raises GateLost."""
         writer = self._writer or await self._connected()
         number = next(self._numbers)
         answer: asyncio.Future[tuple[str, Booking]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
-        writer.write(orjson.dumps((number, members, asked_s, demand_s, is_settled)) + b"\n")
+        writer.write(orjson.dumps((number, members, asked_s, demand_s)) + b"\n")
         return await answer
 
     async def close(self) -> None:

@@ -24,9 +24,6 @@ class Machine(_Data):
     # Real work begins at the start of the hold, or, where its effect should fall where the models
     # put it (at the end: a look-up reads, a fill stores), so long before the end.
     lead_s: Seconds | None = None
-    # Visits are booked in the order of their own clocks (stack.gates.settling); not where holds are
-    # as short as the time that this takes.
-    is_settled: bool = True
 
 
 class HeldVisit(_Data):

@@ -2,7 +2,7 @@
 
     python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}'
 
-A replica asks with one line of JSON, `[id, members, asked_s, demand_s, is_settled]`, and is
+A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is
 answered with `[id, member, start_s, done_s]` once it is booked; it sleeps by itself. Of several
 members the visit goes to the next in turn. All times are of the system's monotonic clock, which all
 processes share.
@@ -63,7 +63,7 @@ class Node:
         """Answer one replica until it goes away."""
         try:
             while line := await reader.readline():
-                question, members, asked_s, demand_s, is_settled = orjson.loads(line)
+                question, members, asked_s, demand_s = orjson.loads(line)
                 self._check(members, asked_s, demand_s)
 
                 def book(
@@ -75,7 +75,7 @@ class Node:
                     answer = (question, *self.booked(members, asked_s, demand_s))
                     writer.write(orjson.dumps(answer) + b"\n")
 
-                self._settling.put(asked_s + SETTLE_S if is_settled else 0.0, book)
+                self._settling.put(asked_s + SETTLE_S, book)
         except (ValueError, TypeError, ConnectionError) as error:
             print(f"a connection is closed: {error}", file=sys.stderr)  # noqa: T201 - its log
         finally:

@@ -84,14 +84,11 @@ class Emulated:
         self, component: Component, asked_s: float, demand_s: float, *, secondary: bool
     ) -> tuple[str, Booking]:
         """Book a visit that arrived at `asked_s`: at which machine, and when it is served."""
-        is_settled = self.emulation.machines[component].is_settled
         if component == "api":
             machine, booking = self._replica, await self._booked_here(asked_s, demand_s)
         else:
             members = await self._asked(component, secondary=secondary)
-            machine, booking = await self._node.book(
-                members, asked_s, demand_s, is_settled=is_settled
-            )
+            machine, booking = await self._node.book(members, asked_s, demand_s)
         self._visits.labels(machine).inc()
         self._held.labels(machine).inc(demand_s)
         self._waited.labels(machine).inc(booking.start_s - asked_s)
