@@ -3,5 +3,6 @@
 - `topologies`: which architectures, with which demands. `cells`: the loads of each.
 - `predicted`: one cell, before it is offered. `constants`: the two that are fitted, at low load.
 - `measured`: one cell, live. `compared`: one beside the other, request by request.
-- `campaign`: the list of cells, done one after the other, resumable. `page`: what it found.
+- `campaign`: the list of cells, done one after the other, resumable. `invariance`: one at several
+  scales. `record`: what was found, to be committed. `page`: in words.
 """

@@ -12,6 +12,7 @@ from headroom.artefacts import Machine, replacing, sha256_of
 from headroom.dilation import emulation_of
 from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import (
+    Constants,
     FittedConstants,
     MeasuredFidelity,
     read,
@@ -104,10 +105,10 @@ class Campaign:
         with running_stack(
             topology.scenario, lambda _: None, name=name, emulation=emulation
         ) as info:
-            constants = self._constants(topology, info, say)
+            constants = self._constants(topology, info, say).constants
             cells = [cell for cell in self.cells(topology) if cell.name in missing]
             for cell in cells:
-                found = self._run_cell(topology, cell, constants, info)
+                found = measured_cell(topology, cell, constants, info, place)
                 stored(place / f"{cell.name}.json", found)
                 say(line(found))
         return len(cells)
@@ -130,25 +131,26 @@ class Campaign:
         )
         return found
 
-    def _run_cell(
-        self, topology: Topology, cell: Cell, constants: FittedConstants, info: StackInfo
-    ) -> MeasuredFidelity:
-        place = self.place(topology)
-        prediction = predicted(topology, cell, constants.constants)
-        sha256 = stored(place / f"{cell.name}.prediction.json", prediction)
-        exact = simulated(topology, cell, model_of(topology, constants.constants))
-        found = offered(topology, cell, exact.trace, info, place)
-        if sha256 != sha256_of(place / f"{cell.name}.prediction.json"):
-            raise CalibrationError(f"{cell.name}: the prediction was changed while it was measured")
-        return compared(
-            topology,
-            cell,
-            exact,
-            found,
-            prediction=prediction,
-            prediction_sha256=sha256,
-            machine_sha256=_machine(self.folder / self.occasion),
-        )
+
+def measured_cell(
+    topology: Topology, cell: Cell, constants: Constants, info: StackInfo, place: Path
+) -> MeasuredFidelity:
+    """Predict a cell, store and hash that, offer it to the running stack, and compare."""
+    prediction = predicted(topology, cell, constants)
+    sha256 = stored(place / f"{cell.name}.prediction.json", prediction)
+    exact = simulated(topology, cell, model_of(topology, constants))
+    found = offered(topology, cell, exact.trace, info, place)
+    if sha256 != sha256_of(place / f"{cell.name}.prediction.json"):
+        raise CalibrationError(f"{cell.name}: the prediction was changed while it was measured")
+    return compared(
+        topology,
+        cell,
+        exact,
+        found,
+        prediction=prediction,
+        prediction_sha256=sha256,
+        machine_sha256=_machine(place.parent),
+    )
 
 
 def line(found: MeasuredFidelity) -> str:

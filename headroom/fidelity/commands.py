@@ -10,10 +10,13 @@ from headroom.console import output, say, show
 from headroom.fidelity import page as pages
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.compared import TOLERANCES
+from headroom.fidelity.invariance import invariant
+from headroom.fidelity.record import FidelityRecord, occasion_of, of_kind
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
 
 RUNS = Path("runs/fidelity")
 PAGE = Path("docs/fidelity.md")
+RECORD = Path("docs/fidelity.json")
 fidelity_app = typer.Typer(
     help="Blind predictions of emulated stacks, request by request.", no_args_is_help=True
 )
@@ -42,14 +45,30 @@ def run(
     _show(campaign)
 
 
+@fidelity_app.command("invariance")
+def invariance(
+    occasion: Occasion = None,
+    only: Topologies = None,
+    folder: Folder = RUNS,
+) -> None:
+    """Offer the same requests at several dilations: in modelled time they take the same."""
+    for name in only or ("three-replicas",):
+        invariant(name, folder, occasion or f"{now():%Y-%m-%d}", say)
+
+
 @fidelity_app.command("page")
-def page(folder: Folder = RUNS, to: Annotated[Path, typer.Option(help="file")] = PAGE) -> None:
-    """Write docs/fidelity.md from all occasions."""
-    occasions = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    campaigns = [_campaign(folder, occasion, None, SCALE) for occasion in occasions]
-    text = pages.page(campaigns)
+def page(
+    folder: Folder = RUNS,
+    to: Annotated[Path, typer.Option(help="page to write")] = PAGE,
+    record: Annotated[Path, typer.Option(help="what all occasions found, as data")] = RECORD,
+) -> None:
+    """Take the occasions in the folder into the record, and write docs/fidelity.md from it."""
+    names = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    found = [occasion_of(_campaign(folder, name, None, SCALE)) for name in names]
+    kept = FidelityRecord.of(record).with_occasions(each for each in found if each is not None)
+    kept.store(record)
     with replacing(to) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(pages.page(kept), encoding="utf-8")
     output.print(str(to), markup=False, soft_wrap=True)
 
 
@@ -66,7 +85,7 @@ def _show(campaign: Campaign) -> None:
     valid = [cell for cell in campaign.results() if cell.valid]
     rows = []
     for kind, limit in TOLERANCES.items():
-        found = [pages.of_kind(cell, kind) for cell in valid]
+        found = [of_kind(cell, kind) for cell in valid]
         found = [metrics for metrics in found if metrics]
         kept = sum(all(metric.inside for metric in metrics) for metrics in found)
         worst = max((abs(m.error) for metrics in found for m in metrics), default=0.0)

@@ -88,6 +88,7 @@ def offered(topology: Topology, cell: Cell, trace: Trace, info: StackInfo, folde
         timeout_s=topology.scenario.topology.api.timeout_s * topology.scenario.time.scale,
         pids_by_part=pids_of(info),
         limits=Limits().dilated(),
+        is_punctual=True,
     )
     after = _counters(info)
     counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))

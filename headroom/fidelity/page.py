@@ -1,13 +1,12 @@
-"""docs/fidelity.md: every cell with its error, the bad ones too, written from runs."""
+"""docs/fidelity.md: every cell with its error, the bad ones too, written from the record."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from headroom.artefacts import Machine
-from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity, PredictedFidelity, read
-from headroom.fidelity.baselines import baselines
-from headroom.fidelity.campaign import Campaign
+from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
+from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.compared import TOLERANCES
+from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, kept, of_kind
 
 HEAD = """# How far the predictions can be trusted
 
@@ -22,8 +21,12 @@ capacity report.
 Each cell was predicted, and the prediction stored and hashed, before its load was offered. The
 model's only fitted figures are two constants (real time outside the holds, and after each hold),
 fitted once per start of a stack at {low:.0%} utilisation, where nothing is judged. Model and gates
-draw the same demand for the same visit, so a prediction is free of sampling error; the 90 % range
-beside it is over other arrivals and demands. Written by `make fidelity`; edit nothing here.
+draw the same demand for the same visit, and a request carries the time at which it is due, so a
+prediction is free of sampling error; the 90 % range beside it is over other arrivals and demands.
+A cell is INVALID when the dispatch was late, the hypervisor took time, somebody of the same
+priority used the cores, answers were wrong, or real work outlasted its holds; work that gives way
+(of a lower priority) may go on beside it and is stated. Written by `make fidelity` from
+`docs/fidelity.json`; edit nothing here.
 """
 SHOWN = ("throughput_per_s", "mean_s", "p50_s", "p95_s", "p99_s")
 NAMES = {
@@ -37,26 +40,26 @@ NAMES = {
 }
 
 
-def page(campaigns: Sequence[Campaign]) -> str:
+def page(record: FidelityRecord) -> str:
     """The whole page, of one or more occasions."""
-    sections = [HEAD.format(low=0.2)]
-    cells = [(campaign, cell) for campaign in campaigns for cell in campaign.results()]
-    sections.append(_summary([cell for _, cell in cells], len(campaigns)))
-    sections.append(_occasions(campaigns))
-    sections.append(_gain(cells))
-    for campaign in campaigns:
-        sections.append(f"## Every cell: {campaign.occasion}\n")
-        sections.append(_machine(campaign))
-        sections.extend(_topologies(campaign))
-    return "\n".join(sections).rstrip() + "\n"
+    occasions = record.occasions
+    cells = [cell for occasion in occasions for cell in occasion.cells]
+    sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
+    sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
+    for occasion in occasions:
+        sections.append(f"## Every cell: {occasion.name}\n")
+        facts = "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in occasion.machine.items())
+        sections.append(f"The machine: {facts}.\n")
+        sections.extend(_topologies(occasion))
+    return "\n".join(section for section in sections if section).rstrip() + "\n"
 
 
-def _summary(cells: Sequence[MeasuredFidelity], occasions: int) -> str:
+def _summary(cells: Sequence[MeasuredFidelity], occasions: Sequence[Occasion]) -> str:
     valid = [cell for cell in cells if cell.valid]
     lines = [
         "## In short\n",
         f"{len(cells)} cells over {len({cell.topology for cell in cells})} topologies on "
-        f"{occasions} occasion(s); {len(valid)} valid ({_share(len(valid), len(cells))}).\n",
+        f"{len(occasions)} occasion(s); {len(valid)} valid ({_share(len(valid), len(cells))}).\n",
     ]
     if not valid:
         return "\n".join([*lines, "No valid cell: nothing can be said.\n"])
@@ -76,14 +79,13 @@ def _summary(cells: Sequence[MeasuredFidelity], occasions: int) -> str:
     return "\n".join(lines)
 
 
-def _promise(kind: str, cells: Iterable[MeasuredFidelity]) -> str:
+def _promise(kind: str, cells: Sequence[MeasuredFidelity]) -> str:
     """The row of one figure: in how many valid cells all its parts kept the promise."""
-    per_cell = [of_kind(cell, kind) for cell in cells]
-    per_cell = [found for found in per_cell if found]
+    per_cell = [found for cell in cells if (found := of_kind(cell, kind))]
     every = [metric for found in per_cell for metric in found]
     if not every:
         return f"| {NAMES[kind]} | | no cell has it | | | |"
-    inside = sum(all(metric.inside for metric in found) for found in per_cell)
+    inside = kept(cells, kind)
     worst = max(every, key=lambda metric: abs(metric.error))
     covered = [metric.covered for metric in every if metric.covered is not None]
     limit = TOLERANCES[kind]
@@ -96,94 +98,141 @@ def _promise(kind: str, cells: Iterable[MeasuredFidelity]) -> str:
     )
 
 
-def of_kind(cell: MeasuredFidelity, kind: str) -> list[ComparedMetric]:
-    """A cell's figures of one kind: utilisations of all machines, hit ratios of all families."""
-    return [metric for metric in cell.metrics if metric.metric.partition(".")[0] == kind]
-
-
-def _occasions(campaigns: Sequence[Campaign]) -> str:
+def _occasions(occasions: Sequence[Occasion]) -> str:
     lines = [
         "## Occasions\n",
-        "| occasion | from | to | cells | valid | all promises kept | steal, median | dispatch lag "
-        "p99, median |",
-        "|---|---|---|---|---|---|---|---|",
+        "| occasion | from | to (UTC) | cells | valid | all promises kept | steal, median "
+        "| foreign CPU, median | of it lower priority | dispatch lag p99, median |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for campaign in campaigns:
-        cells = list(campaign.results())
-        if not cells:
-            continue
+    for occasion in occasions:
+        cells = occasion.cells
         valid = [cell for cell in cells if cell.valid]
-        kept = sum(all(metric.inside for metric in cell.metrics) for cell in valid)
-        steal = median(cell.conditions.steal_fraction for cell in cells)
-        lag_s = median(cell.conditions.dispatch_lag_p99_s for cell in cells)
+        whole = sum(all(metric.inside for metric in cell.metrics) for cell in valid)
+        seen = [cell.conditions for cell in cells]
         first = min(cell.started_at for cell in cells)
         last = max(cell.finished_at for cell in cells)
         lines.append(
-            f"| {campaign.occasion} | {first:%Y-%m-%d %H:%M} | {last:%Y-%m-%d %H:%M} "
-            f"| {len(cells)} | {len(valid)} | {kept} | {steal:.1%} | {lag_s * 1e3:.1f} ms |"
+            f"| {occasion.name} | {first:%Y-%m-%d %H:%M} | {last:%Y-%m-%d %H:%M} "
+            f"| {len(cells)} | {len(valid)} | {whole} "
+            f"| {median(each.steal_fraction for each in seen):.1%} "
+            f"| {median(each.foreign_cpu_fraction for each in seen):.0%} "
+            f"| {median(each.lower_cpu_fraction for each in seen):.0%} "
+            f"| {median(each.dispatch_lag_p99_s for each in seen) * 1e3:.1f} ms |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _gain(cells: Sequence[tuple[Campaign, MeasuredFidelity]]) -> str:
+def _gain(occasions: Sequence[Occasion]) -> str:
     """The same valid cells by plainer models."""
     errors: dict[str, dict[str, list[float]]] = {}
-    for campaign, cell in cells:
-        if not cell.valid:
+    unsteady: dict[str, int] = {}
+    for cell in _recorded(occasions):
+        if not cell.found.valid:
             continue
-        topology = next(t for t in campaign.topologies if t.name == cell.topology)
-        prediction = read(
-            campaign.place(topology) / f"{cell.cell}.prediction.json", PredictedFidelity
-        )
-        others = baselines(topology, cell.load_per_s, prediction.constants)
-        measured = {metric.metric: metric.measured for metric in cell.metrics}
-        models = {"the full model": prediction.metrics} | others
-        for model, metrics in models.items():
-            for name in ("mean_s", "p95_s"):
-                error = abs(metrics[name] / measured[name] - 1)
-                errors.setdefault(model, {}).setdefault(name, []).append(error)
-    if not errors:
-        return ""
+        figures = {metric.metric: metric for metric in cell.found.metrics}
+        full = {name: figures[name].predicted for name in ("mean_s", "p95_s")}
+        models: dict[str, dict[str, float | None]] = {"the full model": {**full}}
+        models |= {
+            each.model: {"mean_s": each.mean_s, "p95_s": each.p95_s} for each in cell.plainer
+        }
+        for model, told in models.items():
+            for name, value in told.items():
+                kept_errors = errors.setdefault(model, {}).setdefault(name, [])
+                if value is not None:
+                    kept_errors.append(abs(value / figures[name].measured - 1))
+            unsteady[model] = unsteady.get(model, 0) + (told["mean_s"] is None)
     lines = [
         "## What the full model gains\n",
-        "The same valid cells, by plainer models that see mean demands and formulas for the hit "
-        "ratio.\n",
-        "| model | mean, median error | worst | p95, median error | worst |",
-        "|---|---|---|---|---|",
+        "The same valid cells, by plainer models that see the demands and formulas for the hit "
+        "ratio, not the very requests; they speak of the long run, and a cell is short.\n",
+        "| model | mean, median error | worst | p95, median error | worst | no steady state |",
+        "|---|---|---|---|---|---|",
     ]
     for model, found in errors.items():
-        figures = [
+        if not all(found.values()):
+            continue
+        texts = [
             text
             for name in ("mean_s", "p95_s")
             for text in (f"{median(found[name]):.1%}", f"{max(found[name]):.1%}")
         ]
-        lines.append(f"| {model} | {' | '.join(figures)} |")
+        lines.append(f"| {model} | {' | '.join(texts)} | {unsteady[model]} |")
+    return "\n".join(lines) + "\n" if errors else ""
+
+
+def _recorded(occasions: Sequence[Occasion]) -> list[RecordedCell]:
+    return [cell for each in occasions for topology in each.topologies for cell in topology.cells]
+
+
+def _hit_ratios(occasions: Sequence[Occasion]) -> str:
+    """Each family of each valid cell."""
+    found: dict[str, list[ComparedMetric]] = {}
+    widths = []
+    for cell in _recorded(occasions):
+        if cell.found.valid:
+            for metric in of_kind(cell.found, "hit_ratio"):
+                found.setdefault(metric.metric.partition(".")[2], []).append(metric)
+            widths += list(cell.hit_ratio_spread.values())
+    if not found:
+        return ""
+    lines = [
+        "## Hit ratios\n",
+        "By key family, live beside predicted, over several TTLs, update rates, catalogues and "
+        "popularities. Over other arrivals the ratio of one cell would spread by "
+        f"±{median(widths) * 100:.1f} pp (half the 90 % range, median).\n",
+        "| family | cells | within ±0.5 pp | median error | worst | live, lowest to highest |",
+        "|---|---|---|---|---|---|",
+    ]
+    for family, metrics in sorted(found.items()):
+        inside = sum(metric.inside for metric in metrics)
+        worst = max(metrics, key=lambda metric: abs(metric.error))
+        live = [metric.measured for metric in metrics]
+        middle = median(abs(metric.error) for metric in metrics)
+        lines.append(
+            f"| {family} | {len(metrics)} | {inside} ({_share(inside, len(metrics))}) "
+            f"| {middle * 100:.2f} pp | {_error(worst.error, is_points=True)} "
+            f"| {min(live):.0%} to {max(live):.0%} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def _machine(campaign: Campaign) -> str:
-    path = campaign.folder / campaign.occasion / "machine.json"
-    if not path.is_file():
+def _invariance(occasions: Sequence[Occasion]) -> str:
+    """The same requests at several dilations: in modelled time the same latencies."""
+    lines = []
+    for occasion in occasions:
+        for name, cells in occasion.invariance.items():
+            for cell in sorted(cells, key=lambda each: each.scale):
+                found = {metric.metric: metric for metric in cell.metrics}
+                times = [
+                    f"{found[metric].measured * 1e3 / cell.scale:.2f} "
+                    f"({_error(found[metric].error, is_points=False)})"
+                    for metric in ("mean_s", "p50_s", "p95_s", "p99_s")
+                ]
+                lines.append(
+                    f"| {occasion.name} | {name} | ×{cell.scale:g} | {cell.requests} "
+                    f"| {' | '.join(times)} | {cell.correlation:.4f} "
+                    f"| {'yes' if cell.valid else 'NO: ' + '; '.join(cell.conditions.reasons)} |"
+                )
+    if not lines:
         return ""
-    facts = read(path, Machine).facts
-    told = {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
-    return (
-        "The machine: " + "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items()) + ".\n"
-    )
+    head = [
+        "## The same requests at several dilations\n",
+        "The emulation's own test: in modelled time the latencies must not depend on the scale. "
+        "Modelled ms, and the error of that scale's prediction.\n",
+        "| occasion | topology | scale | requests | mean | p50 | p95 | p99 | correlation | valid |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines]) + "\n"
 
 
-def _topologies(campaign: Campaign) -> Iterable[str]:
-    results = list(campaign.results())
-    for topology in campaign.topologies:
-        cells = [cell for cell in results if cell.topology == topology.name]
-        if not cells:
-            continue
-        scale = topology.scenario.time.scale
+def _topologies(occasion: Occasion) -> Iterable[str]:
+    for topology in occasion.topologies:
         yield (
             f"### {topology.name}\n\n{topology.says[0].upper()}{topology.says[1:]}. "
-            f"Emulation (dilated ×{scale:g}); times are divided by {scale:g}.\n"
+            f"Emulation (dilated ×{topology.scale:g}); times are divided by {topology.scale:g}.\n"
         )
-        yield _table(cells)
+        yield _table([cell.found for cell in topology.cells])
 
 
 def _table(cells: Sequence[MeasuredFidelity]) -> str:

@@ -33,7 +33,7 @@ from stack.load.plan import (
     Plan,
     journal,
 )
-from stack.load.priority import run_promptly
+from stack.load.priority import run_in_real_time, run_promptly
 
 HEAD_START_S = 0.25  # between "started" and the first request's time
 PROGRESS_EVERY_S = 1.0
@@ -230,6 +230,8 @@ class Shopper(User):
             rows = journal(file, len(plan))
         schedule = Schedule(plan, rows, self.environment.events.request.fire)
         run_promptly()
+        if plan.is_punctual:
+            run_in_real_time()
         # No collection scans what was there before; full ones do not happen in a bounded run.
         gc.collect()
         gc.freeze()

@@ -50,6 +50,7 @@ class Plan:
     address: tuple[str, int]
     timeout_s: float
     max_in_flight: int
+    is_punctual: bool  # in real time, for emulated machines
     operations: tuple[str, ...]
     expected_status: tuple[int, ...]  # by operation
     intended_s: NDArray[np.float64]
@@ -70,6 +71,7 @@ class Plan:
             "address": self.address,
             "timeout_s": self.timeout_s,
             "max_in_flight": self.max_in_flight,
+            "is_punctual": self.is_punctual,
             "operations": self.operations,
             "expected_status": self.expected_status,
         }

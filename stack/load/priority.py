@@ -10,8 +10,13 @@ Where the kernel groups processes by session (`sched_autogroup_enabled`), priori
 among those of one session, and each session gets an even share of the cores. So a session is
 preferred as a whole.
 
+An emulation wants more: what wakes a few milliseconds late there changes who is served first. Its
+light parts run in real time (`run_in_real_time`), ahead of everybody.
+
 Measured on two cores kept busy by two other processes, waking 500 times a second, dispatch lag p99:
-22 to 118 ms with neither, 15 ms with the priority, 21 ms with the slice, 4 to 7 ms with both.
+22 to 118 ms with neither, 15 ms with the priority, 21 ms with the slice, 4 to 7 ms with both. On
+two cores with ten runnable processes, waking every 2 ms: the latest of 6,000 came 9 ms late with
+both, 0.6 ms in real time.
 """
 
 import contextlib
@@ -20,6 +25,7 @@ import os
 from pathlib import Path
 
 NICE = -10  # only the administrator may ask for it; without, the generator runs like the servers
+REAL_TIME_PRIORITY = 1  # the lowest of those
 SLICE_NS = 100_000  # the shortest that the kernel allows
 _SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
@@ -63,3 +69,17 @@ def run_promptly(pid: int = 0) -> None:
         )
         # An older kernel ignores the slice or refuses the call; both are harmless.
         ctypes.CDLL(None).syscall(number, pid, ctypes.byref(attributes), 0)
+
+
+def run_in_real_time(pid: int = 0) -> bool:
+    """Let a process's first thread run whenever it is ready; False where that is not allowed.
+
+    For what needs little CPU. Threads and children that it starts later run as usual, and the
+    kernel keeps a share of each core for the others whatever happens.
+    """
+    try:
+        policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(pid, policy, os.sched_param(REAL_TIME_PRIORITY))
+    except (PermissionError, ProcessLookupError):
+        return False
+    return True

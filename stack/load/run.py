@@ -63,6 +63,7 @@ def run_load(
     timeout_s: float = 10.0,
     pids_by_part: Mapping[str, Iterable[int]] | None = None,
     limits: Limits | None = None,
+    is_punctual: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
     """Send the trace, open loop, and write one row per request to `out_path`.
@@ -78,6 +79,7 @@ def run_load(
         timeout_s: an answer later than this after sending counts as none.
         pids_by_part: processes of the stack, so that others' CPU can be told from theirs.
         limits: what a valid run keeps to.
+        is_punctual: send in real time, where that is allowed: for emulated machines.
         progress: called about once a second.
     Returns: the result, stamped VALID or INVALID with reasons.
     Raises: InvalidTrace, StackUnreachable; GeneratorFailed when the generator died. That, and
@@ -92,7 +94,14 @@ def run_load(
         raise InvalidTrace(what="run_id", value=run_id, allowed=_RUN_ID.pattern)
     book = RequestBook(base_url, catalogue, credentials, run_id)
     address = (_resolved(base_url, host, port), port)
-    plan = plan_of(trace, book, address, timeout_s=timeout_s, max_in_flight=MAX_IN_FLIGHT)
+    plan = plan_of(
+        trace,
+        book,
+        address,
+        timeout_s=timeout_s,
+        max_in_flight=MAX_IN_FLIGHT,
+        is_punctual=is_punctual,
+    )
     with tempfile.TemporaryFile() as plan_file, tempfile.TemporaryFile() as journal_file:
         plan.write(_binary(plan_file))
         rows = journal(_binary(journal_file), len(plan))

@@ -18,10 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
 from stack.gates.emulation import EmulatedStack
 from stack.infra.nginx import Tls
-from stack.load.priority import run_promptly
+from stack.load.priority import run_in_real_time, run_promptly
 from stack.local import parts as rooms
 from stack.local.certificate import local_tls
 from stack.local.channel import listening
@@ -45,6 +47,8 @@ PORT_TRIES = 5
 SAY_EVERY_S = 5.0
 REPLICA_SET_S = 60.0
 STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
+# Parts of an emulation that need little CPU and must not be late for it.
+PUNCTUAL = frozenset({"gates", "api", "redis", "nginx"})
 # In this order, so that nothing loses what it depends on while it still serves.
 # Their data goes with the folder, and a mongod takes a second to say goodbye to it.
 KILLED = frozenset({"redis", "mongo", "queue"})
@@ -220,6 +224,8 @@ class Supervisor:
             if outcome == "ready":
                 started_s = round(time.monotonic() - began, 2)
                 self._set_part(part.name, state="ready", waits_for=None, started_s=started_s)
+                if self.spec.emulation is not None and part.kind in PUNCTUAL:
+                    _make_punctual(pid)
                 self.say("progress", line=f"{part.name} is ready after {started_s:.1f} s")
                 exited.add_done_callback(lambda ended: self._ended(part.name, ended))
                 return port
@@ -383,6 +389,13 @@ def _ending(exit_code: int) -> str:
     if exit_code < 0:
         return f"signal {signal.Signals(-exit_code).name}"
     return f"exit code {exit_code}"
+
+
+def _make_punctual(pid: int) -> None:
+    """Let a part's processes run in real time, where that is allowed."""
+    with contextlib.suppress(psutil.NoSuchProcess):  # that it ended is told by its exit
+        for process in (psutil.Process(pid), *psutil.Process(pid).children()):
+            run_in_real_time(process.pid)
 
 
 async def run(folder: Path, report: int, owner: int) -> int:

@@ -22,7 +22,7 @@ from stack.infra.operations import Operation
 
 
 def test_every_time_stretches_and_every_rate_shrinks_by_the_scale():
-    scenario = topology("three-replicas").scenario
+    scenario = topology("three-replicas", scale=20.0).scenario
     slow = dilated(scenario)
     assert scenario.time.scale == 20
     for family, policy in scenario.topology.cache.families.items():
@@ -39,7 +39,7 @@ def test_a_native_scenario_is_left_alone_and_has_no_label():
     native = topology("three-replicas", scale=1.0).scenario
     assert dilated(native) is native
     assert label(native) == ""
-    assert label(topology("three-replicas").scenario) == "emulation (dilated ×20)"
+    assert label(topology("three-replicas", scale=20.0).scenario) == "emulation (dilated ×20)"
 
 
 @pytest.mark.parametrize("cv", [0.2, 1.0, 2.0])
@@ -53,7 +53,7 @@ def test_a_tabulated_demand_keeps_its_mean_and_nearly_its_quantiles(cv):
 
 def test_dilation_keeps_every_time_as_a_multiple_of_every_other():
     # The same requests, twenty times as slow: each takes twenty times as long, to rounding.
-    base = topology("three-replicas")
+    base = topology("three-replicas", scale=20.0)
     rng = np.random.default_rng
     native = stack_model(
         base.scenario.model_copy(update={"time": base.scenario.time}),

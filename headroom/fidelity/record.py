@@ -1,0 +1,166 @@
+"""What occasions found, small enough to be committed: the page is written from it alone.
+
+The runs themselves (every request of every cell) stay in `runs/fidelity/`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from headroom.artefacts import Artefact, Machine, Record
+from headroom.fidelity.artefacts import (
+    ComparedMetric,
+    MeasuredFidelity,
+    PredictedFidelity,
+    read,
+    stored,
+)
+from headroom.fidelity.baselines import baselines
+from headroom.fidelity.campaign import Campaign
+from headroom.fidelity.invariance import found_in
+from headroom.fidelity.topologies import Topology
+
+DIGITS = 6  # of each figure: more than any of them means
+
+
+class Plainer(Record):
+    """What a plainer model says of a cell; None where it finds no steady state."""
+
+    model: str
+    mean_s: float | None
+    p95_s: float | None
+
+
+class RecordedCell(Record):
+    """A cell, what plainer models say of it, and how its hit ratios spread over other arrivals."""
+
+    found: MeasuredFidelity
+    plainer: tuple[Plainer, ...]
+    hit_ratio_spread: dict[str, float]  # half the 90 % range, by metric
+
+
+class RecordedTopology(Record):
+    """A topology with its cells, in the order of their targets."""
+
+    name: str
+    says: str
+    scale: float
+    cells: tuple[RecordedCell, ...]
+
+
+class Occasion(Record):
+    """One occasion: a machine, and what was found on it."""
+
+    name: str
+    machine: dict[str, Any]
+    topologies: tuple[RecordedTopology, ...]
+    # By topology: the same requests at several scales.
+    invariance: dict[str, tuple[MeasuredFidelity, ...]] = Field(default_factory=dict)
+
+    @property
+    def cells(self) -> tuple[MeasuredFidelity, ...]:
+        """All cells, whatever their topology."""
+        return tuple(cell.found for topology in self.topologies for cell in topology.cells)
+
+
+class FidelityRecord(Artefact):
+    """All occasions, the earliest first."""
+
+    occasions: tuple[Occasion, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """What is stored at `path`; nothing, where nothing is."""
+        return read(path, cls) if path.is_file() else cls(occasions=())
+
+    def with_occasions(self, found: Iterable[Occasion]) -> "FidelityRecord":
+        """Those of the same name are replaced."""
+        by_name = {each.name: each for each in self.occasions}
+        by_name |= {each.name: each for each in found}
+        order = sorted(by_name.values(), key=lambda each: min(c.started_at for c in each.cells))
+        return FidelityRecord(occasions=tuple(order))
+
+    def store(self, path: Path) -> None:
+        """Write it."""
+        stored(path, self)
+
+
+def occasion_of(campaign: Campaign) -> Occasion | None:
+    """What is on disk of an occasion; None before its first cell."""
+    results = list(campaign.results())
+    if not results:
+        return None
+    machine = read(campaign.folder / campaign.occasion / "machine.json", Machine)
+    topologies = []
+    for topology in campaign.topologies:
+        cells = [cell for cell in results if cell.topology == topology.name]
+        if cells:
+            recorded = tuple(_recorded(campaign, topology, cell) for cell in cells)
+            scale = topology.scenario.time.scale
+            topologies.append(
+                RecordedTopology(
+                    name=topology.name, says=topology.says, scale=scale, cells=recorded
+                )
+            )
+    invariance = {
+        name: tuple(MeasuredFidelity.model_validate(_rounded(cell.model_dump())) for cell in cells)
+        for name, cells in found_in(
+            campaign.folder / campaign.occasion, [each.name for each in campaign.topologies]
+        ).items()
+    }
+    return Occasion(
+        name=campaign.occasion,
+        machine=_told(machine.facts),
+        topologies=tuple(topologies),
+        invariance=invariance,
+    )
+
+
+def _told(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
+
+
+def _recorded(campaign: Campaign, topology: Topology, cell: MeasuredFidelity) -> RecordedCell:
+    path = campaign.place(topology) / f"{cell.cell}.prediction.json"
+    prediction = read(path, PredictedFidelity)
+    others = baselines(topology, cell.load_per_s, prediction.constants)
+    plainer = tuple(
+        Plainer(model=model, mean_s=_finite(found["mean_s"]), p95_s=_finite(found["p95_s"]))
+        for model, found in others.items()
+    )
+    rounded = MeasuredFidelity.model_validate(_rounded(cell.model_dump()))
+    spread = {
+        name: _rounded((prediction.high[name] - prediction.low[name]) / 2)
+        for name in prediction.low
+        if name.startswith("hit_ratio.")
+    }
+    return RecordedCell(found=rounded, plainer=plainer, hit_ratio_spread=spread)
+
+
+def _finite(value: float) -> float | None:
+    return _rounded(value) if math.isfinite(value) else None
+
+
+def _rounded(value: Any) -> Any:
+    """The same with fewer digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_rounded(each) for each in value)
+    return value
+
+
+def of_kind(cell: MeasuredFidelity, kind: str) -> list[ComparedMetric]:
+    """A cell's figures of one kind: utilisations of all machines, hit ratios of all families."""
+    return [metric for metric in cell.metrics if metric.metric.partition(".")[0] == kind]
+
+
+def kept(cells: Sequence[MeasuredFidelity], kind: str) -> int:
+    """In how many cells that have figures of the kind all of them kept the promise."""
+    found = [of_kind(cell, kind) for cell in cells]
+    return sum(bool(metrics) and all(metric.inside for metric in metrics) for metrics in found)

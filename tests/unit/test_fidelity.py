@@ -1,0 +1,122 @@
+"""The record of the fidelity cells, the page written from it, and what stands beside them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headroom.fidelity.artefacts import Constants
+from headroom.fidelity.baselines import baselines
+from headroom.fidelity.compared import TOLERANCES
+from headroom.fidelity.invariance import SCALES, cell_at
+from headroom.fidelity.page import page
+from headroom.fidelity.predicted import model_of, simulated
+from headroom.fidelity.record import FidelityRecord, kept, of_kind
+from headroom.fidelity.topologies import topology
+
+DOCS = Path("docs")
+NONE = Constants(
+    outside_s=0.0,
+    visit_s=0.0,
+    requests=1,
+    overhead_fraction=0.0,
+    needed_scale=1.0,
+    overruns_fraction=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def record() -> FidelityRecord:
+    return FidelityRecord.of(DOCS / "fidelity.json")
+
+
+def test_the_page_is_what_the_record_says(record: FidelityRecord) -> None:
+    assert page(record) == (DOCS / "fidelity.md").read_text(encoding="utf-8")
+
+
+def test_each_cell_was_predicted_before_it_was_offered(record: FidelityRecord) -> None:
+    cells = [cell for occasion in record.occasions for cell in occasion.cells]
+    assert len(cells) >= 60
+    assert len({cell.topology for cell in cells}) >= 8
+    assert all(cell.predicted_at < cell.started_at for cell in cells)
+    assert len({cell.prediction_sha256 for cell in cells}) == len(cells)
+
+
+def test_the_page_shows_every_cell_the_invalid_ones_with_their_reasons(
+    record: FidelityRecord,
+) -> None:
+    text = page(record)
+    cells = [cell for occasion in record.occasions for cell in occasion.cells]
+    assert text.count(" | yes |") + text.count(" | NO |") >= len(cells)
+    for cell in cells:
+        assert cell.valid or "; ".join(cell.conditions.reasons) in text
+
+
+def test_a_promise_is_kept_by_a_cell_only_when_all_its_parts_keep_it(
+    record: FidelityRecord,
+) -> None:
+    cells = record.occasions[0].cells
+    for kind in TOLERANCES:
+        by_hand = [
+            all(abs(metric.error) <= TOLERANCES[kind] for metric in of_kind(cell, kind))
+            for cell in cells
+            if of_kind(cell, kind)
+        ]
+        assert kept(cells, kind) == sum(by_hand)
+
+
+def test_an_occasion_that_is_taken_again_replaces_the_one_of_its_name(
+    record: FidelityRecord,
+) -> None:
+    first = record.occasions[0]
+    fewer = first.model_copy(update={"topologies": first.topologies[:1]})
+    assert record.with_occasions([fewer]).occasions[0] == fewer
+    assert len(record.with_occasions([fewer]).occasions) == len(record.occasions)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_same_requests_come_at_every_scale_and_take_the_same_modelled_time(
+    scale: float,
+) -> None:
+    base, cell = cell_at("three-replicas", scale, "here")
+    at_40, cell_40 = cell_at("three-replicas", SCALES[-1], "here")
+    found = simulated(base, cell, model_of(base))
+    reference = simulated(at_40, cell_40, model_of(at_40))
+    assert len(found.trace) > 300
+    np.testing.assert_allclose(
+        found.trace.arrival_s / scale, reference.trace.arrival_s / SCALES[-1], rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        found.run.sojourn_s / scale, reference.run.sojourn_s / SCALES[-1], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["three-replicas", "no-cache", "secondaries", "search-heavy"])
+def test_without_load_every_plainer_model_says_what_the_holds_take(name: str) -> None:
+    """At one request in an hour nobody waits: all are left with the demands, all look-ups miss."""
+    idle = topology(name)
+    scale = idle.scenario.time.scale
+    mix = idle.scenario.workload.mix
+    demand_s = sum(
+        mix.get(operation, 0.0) * sum(visit.mean_s for visit in visits)
+        for (operation, outcome), visits in idle.demands.visits.items()
+        if outcome != "hit"
+    )
+    for told in baselines(idle, 1 / 3600, NONE).values():
+        assert told["mean_s"] == pytest.approx(demand_s * scale, rel=0.01)
+
+
+def test_an_overloaded_machine_leaves_no_plainer_model_a_steady_state() -> None:
+    for told in baselines(topology("no-cache"), 1e3, NONE).values():
+        assert told["mean_s"] == np.inf
+
+
+def test_real_time_beside_the_holds_is_in_every_plainer_model() -> None:
+    idle = topology("no-cache")
+    more = replace_constants(outside_s=0.5)
+    for name, told in baselines(idle, 1.0, more).items():
+        assert told["mean_s"] - baselines(idle, 1.0, NONE)[name]["mean_s"] == pytest.approx(0.5)
+
+
+def replace_constants(**changes: float) -> Constants:
+    return NONE.model_copy(update=changes)
