@@ -290,11 +290,11 @@ class Gated:
         identity = identity_of(told.get(_ID, ""))
         if operation is None or identity is None:
             return None
-        return Visits(self._emulated, operation, identity, _seconds(told.get(_DUE, "")))
+        return Visits(self._emulated, operation, identity, due_s(told.get(_DUE, "")))
 
 
-def _seconds(text: str) -> float | None:
-    """A time that a header tells; None for what is none."""
+def due_s(text: str) -> float | None:
+    """When a request is due, as its header tells; None for what is no time."""
     return float(text) if _TIME.fullmatch(text) else None
 
 
