@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CELL_S = 35.0  # real seconds, warm-up included
+CELL_S = 33.0  # real seconds, warm-up included
 WARMUP_S = 5.0
 LOW_TARGET = 0.20  # the constants are fitted at this utilisation, and nothing is judged there
-LOW_S = 25.0
+LOW_S = 20.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import typer
 
 from headroom.artefacts import now, replacing
 from headroom.console import output, say, show
+from headroom.failover import FAILOVER, KILLS, TOLERANCE, failovers
 from headroom.fidelity import page as pages
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.compared import TOLERANCES
@@ -54,6 +55,20 @@ def invariance(
     """Offer the same requests at several dilations: in modelled time they take the same."""
     for name in only or ("three-replicas",):
         invariant(name, folder, occasion or f"{now():%Y-%m-%d}", say)
+
+
+@fidelity_app.command("failover")
+def failover(
+    occasion: Occasion = None,
+    kills: Annotated[int, typer.Option(min=1, help="of the primary, one after the other")] = KILLS,
+    folder: Folder = RUNS,
+) -> None:
+    """Forecast the outage of a killed primary, then kill it under load (native, 40 s a kill)."""
+    name = occasion or f"{now():%Y-%m-%d}"
+    scenario = topology("three-replicas", scale=1.0).scenario
+    found = failovers(scenario, folder / name / FAILOVER, say, kills=kills)
+    lost = sum(kill.lost for kill in found.kills)
+    say(f"{found.inside} of {kills} within {TOLERANCE:.0%} of the forecast; {lost} writes lost")
 
 
 @fidelity_app.command("page")

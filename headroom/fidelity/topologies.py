@@ -54,6 +54,7 @@ class Topology:
 
 
 TARGETS = (0.30, 0.50, 0.70, 0.80, 0.90, 0.95)
+FEWER = (0.30, 0.50, 0.70, 0.90)
 CATALOGUE = {
     "products": 600,
     "users": 200,
@@ -85,8 +86,8 @@ class _Design:
 
 
 DESIGNS = {
-    "one-replica": _Design("one API server, cache, replica set", replicas=1),
-    "two-replicas": _Design("two API servers, round robin", replicas=2),
+    "one-replica": _Design("one API server, cache, replica set", replicas=1, targets=FEWER),
+    "two-replicas": _Design("two API servers, round robin", replicas=2, targets=FEWER),
     "three-replicas": _Design("three API servers, round robin"),
     "ten-replicas": _Design("ten API servers, round robin", replicas=10, api_factor=3.0),
     "least-connections": _Design(

@@ -1,6 +1,7 @@
 """What redundancy buys: unavailability in closed form and by simulation, promises, weak points."""
 
 from sim.availability.closed_form import availability_of
+from sim.availability.election import ElectionOutage, election_outage
 from sim.availability.futures import ReliabilityFutures, drawn_futures, middle_future
 from sim.availability.month import Months, simulated_months
 from sim.availability.outcome import (
@@ -18,6 +19,7 @@ from sim.availability.tiers import Tier, tiers_of
 __all__ = [
     "MINUTES_PER_MONTH",
     "Availability",
+    "ElectionOutage",
     "Months",
     "ReliabilityFutures",
     "Sla",
@@ -28,6 +30,7 @@ __all__ = [
     "availability",
     "availability_of",
     "drawn_futures",
+    "election_outage",
     "k_of_n",
     "middle_future",
     "no_primary",

@@ -107,6 +107,10 @@ class ConnectionPool:
             connection.close()
         return Connection(self.address)
 
+    def open(self, count: int) -> None:
+        """Have so many connections idle, made beforehand. Raises OSError when one cannot be had."""
+        self._idle += [Connection(self.address) for _ in range(count - len(self._idle))]
+
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next request, unless the server wants it closed."""
         if connection.answer.keep_alive:

@@ -39,7 +39,7 @@ from stack.service.entries import (
     new_token,
     youngest_token_s,
 )
-from stack.service.held import held
+from stack.service.held import Visits, current_visits, go_on_after, held
 from stack.service.metrics import Metrics
 from stack.service.trace import current_trace
 
@@ -77,6 +77,14 @@ class FamilyPolicy:
     is_shared_flight: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A read under way; others wait for it. `leader`: whose it is, in an emulation."""
+
+    task: asyncio.Task[bytes]
+    leader: Visits | None
+
+
 class Cache:
     """The three key families of the service."""
 
@@ -86,7 +94,7 @@ class Cache:
         self._store = EntryStore(redis) if redis is not None else None
         self._policies = policies
         self._metrics = metrics
-        self._flights: dict[tuple[str, bytes], asyncio.Task[bytes]] = {}
+        self._flights: dict[tuple[str, bytes], _Flight] = {}
         self._early: dict[tuple[str, bytes], asyncio.Task[None]] = {}
         self._uncleared: set[str] = set()
         self._clearing: asyncio.Task[None] | None = None
@@ -125,11 +133,14 @@ class Cache:
         self._metrics.cache_asked(family, "coalesced" if trace.coalesced else "miss")
         if flight is None:
             reading = _Reading(self._store, family, policy, place, stamp, fill)
-            flight = asyncio.create_task(self._fly(reading))
+            flight = _Flight(asyncio.create_task(self._fly(reading)), current_visits())
             self._flights[place.entry, stamp] = flight
-            flight.add_done_callback(lambda done: self._landed(place.entry, stamp, done))
+            flight.task.add_done_callback(lambda done: self._landed(place.entry, stamp, done))
         # Shielded, so that a client that goes away does not cancel what others wait for.
-        return await asyncio.shield(flight)
+        body = await asyncio.shield(flight.task)
+        if trace.coalesced:
+            go_on_after(flight.leader)
+        return body
 
     async def clear(self, *generations: str) -> None:
         """Make every entry void that depends on one of these; call after the write is acknowledged.
@@ -153,7 +164,8 @@ class Cache:
 
     async def close(self) -> None:
         """Stop the background work."""
-        tasks: list[asyncio.Task[Any]] = [*self._flights.values(), *self._early.values()]
+        tasks: list[asyncio.Task[Any]] = [flight.task for flight in self._flights.values()]
+        tasks += self._early.values()
         tasks += [self._clearing] if self._clearing else []
         for task in tasks:
             task.cancel()

@@ -27,6 +27,7 @@ from stack.infra.operations import Operation
 from stack.service.trace import current_trace
 
 TICK_S = 0.001  # of the event loop's timers
+BEHIND_S = 1e-6  # who waited for another's read comes after that one
 _ID, _DUE = b"x-request-id", b"x-due"
 _TOLD = frozenset({_ID, _DUE})
 _TIME = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
@@ -157,16 +158,21 @@ class Visits:
         """When the request arrives at its next machine by its own clock: as it left the last one.
 
         At the first machine that is when it was due, where its sender told. Unless that is longer
-        ago than a wake-up may be late; or it waited for another's read.
+        ago than a wake-up may be late.
         """
         now_s = monotonic()
-        if self._left_s is None or current_trace().coalesced:
+        if self._left_s is None:
             return now_s
         return max(now_s - GRACE_S, min(self._left_s, now_s + GRACE_S))
 
     def leaves(self, at_s: float) -> None:
         """Note when the request leaves a machine by its own clock."""
         self._left_s = at_s
+
+    def follows(self, leader: "Visits") -> None:
+        """Go on when another's read is stored by that one's clock, and after it."""
+        if leader._left_s is not None:
+            self._left_s = leader._left_s + BEHIND_S
 
     def next_demand_s(self, component: Component) -> float | None:
         """The demand of the next visit to a component; None when the route has no further one."""
@@ -182,6 +188,18 @@ class Visits:
 
 _current: ContextVar[Visits | None] = ContextVar("visits", default=None)
 _member: ContextVar[str | None] = ContextVar("member", default=None)
+
+
+def current_visits() -> Visits | None:
+    """The visits of the request that the running task serves; None where it is not emulated."""
+    return _current.get()
+
+
+def go_on_after(leader: Visits | None) -> None:
+    """The running task's request waited for a read of this one's, which is there now."""
+    visits = _current.get()
+    if visits is not None and leader is not None:
+        visits.follows(leader)
 
 
 class Held:
