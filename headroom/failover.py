@@ -114,8 +114,9 @@ def failovers(
     found = []
     with running_stack(scenario, lambda _: None, name=folder.name) as info:
         pairs = _unused_pairs(scenario, info, rng)
+        experiment = _Experiment(scenario, info, folder, outage, pairs, rng)
         for number in range(kills):
-            kill = _one(scenario, info, folder, f"kill-{number + 1}", outage, pairs, rng)
+            kill = experiment.kill(f"kill-{number + 1}")
             found.append(kill)
             say(
                 f"{kill.member} killed: {kill.outage_s:.2f} s without an acknowledged write, "
@@ -128,59 +129,61 @@ def failovers(
     return result
 
 
-def _one(
-    scenario: Scenario,
-    info: StackInfo,
-    folder: Path,
-    name: str,
-    outage: ElectionOutage,
-    pairs: list[tuple[int, int]],
-    rng: np.random.Generator,
-) -> Kill:
-    length_s = BEFORE_S + 1.0 + AFTER_FACTOR * outage.high_s + AFTER_S
-    trace = _writes(length_s, pairs, rng)
-    killer = _Killer(info, BEFORE_S + rng.uniform())
-    out = folder / f"{name}.load.parquet"
-    assert info.base_url is not None
-    run_load(
-        write_trace(Run(folder), name, trace),
-        info.base_url,
-        out,
-        catalogue=catalogue_of(scenario),
-        credentials=credentials_of(info),
-        run_id=name,
-        timeout_s=PATIENCE_S,
-        pids_by_part=pids_of(info),
-        progress=killer,
-    )
-    start_part(info.folder, killer.member)
-    _wait_for_all(info)
-    rows = pq.read_table(out).to_pandas()
-    expected = rows["status"].between(200, 299)
-    done_s = np.sort(rows["done_s"][expected].to_numpy(dtype=float))
-    written = list(
-        zip(trace.user[: len(rows)][expected], trace.key[: len(rows)][expected], strict=True)
-    )
-    return Kill(
-        member=killer.member,
-        outage_s=float(np.diff(done_s).max()),
-        acknowledged=int(expected.sum()),
-        failed=int((~expected).sum()),
-        lost=_lost(info, written),
-    )
+@dataclass(frozen=True)
+class _Experiment:
+    """A running stack whose primary is killed under load."""
 
+    scenario: Scenario
+    info: StackInfo
+    folder: Path
+    outage: ElectionOutage
+    pairs: list[tuple[int, int]]  # (user, product) not written yet
+    rng: np.random.Generator
 
-def _writes(length_s: float, pairs: list[tuple[int, int]], rng: np.random.Generator) -> Trace:
-    """Favourites that nobody has yet, at even distances, so that a gap is told to a tenth."""
-    count = int(length_s * WRITES_PER_S)
-    taken = [pairs.pop() for _ in range(count)]
-    return Trace(
-        arrival_s=np.arange(count) / WRITES_PER_S,
-        operations=(Operation.FAVOURITE_ADD.value,),
-        operation=np.zeros(count, np.int16),
-        key=np.array([product for _, product in taken]),
-        user=np.array([user for user, _ in taken]),
-    )
+    def kill(self, name: str) -> Kill:
+        """Write, kill the primary, go on writing; then start it again and look for the writes."""
+        info = self.info
+        killer = _Killer(info, BEFORE_S + self.rng.uniform())
+        trace = self._writes()
+        out = self.folder / f"{name}.load.parquet"
+        assert info.base_url is not None
+        run_load(
+            write_trace(Run(self.folder), name, trace),
+            info.base_url,
+            out,
+            catalogue=catalogue_of(self.scenario),
+            credentials=credentials_of(info),
+            run_id=name,
+            timeout_s=PATIENCE_S,
+            pids_by_part=pids_of(info),
+            progress=killer,
+        )
+        start_part(info.folder, killer.member)
+        _wait_for_all(info)
+        rows = pq.read_table(out).to_pandas()
+        is_done = rows["status"].between(200, 299).to_numpy()
+        done_s = np.sort(rows["done_s"].to_numpy(dtype=float)[is_done])
+        users, products = trace.user[: len(rows)][is_done], trace.key[: len(rows)][is_done]
+        return Kill(
+            member=killer.member,
+            outage_s=float(np.diff(done_s).max()),
+            acknowledged=int(is_done.sum()),
+            failed=int((~is_done).sum()),
+            lost=_lost(info, users.tolist(), products.tolist()),
+        )
+
+    def _writes(self) -> Trace:
+        """Favourites that nobody has yet, at even distances, so that a gap is told to a tenth."""
+        length_s = BEFORE_S + 1.0 + AFTER_FACTOR * self.outage.high_s + AFTER_S
+        count = int(length_s * WRITES_PER_S)
+        taken = [self.pairs.pop() for _ in range(count)]
+        return Trace(
+            arrival_s=np.arange(count) / WRITES_PER_S,
+            operations=(Operation.FAVOURITE_ADD.value,),
+            operation=np.zeros(count, np.int16),
+            key=np.array([product for _, product in taken]),
+            user=np.array([user for user, _ in taken]),
+        )
 
 
 def _unused_pairs(
@@ -202,13 +205,17 @@ def _unused_pairs(
     return [pairs[place] for place in rng.permutation(len(pairs))]
 
 
-def _lost(info: StackInfo, written: list[tuple[int, int]]) -> int:
-    """Of these, how many are not there for a majority of the members."""
+def _lost(info: StackInfo, users: list[int], products: list[int]) -> int:
+    """Of these favourites, how many are not there for a majority of the members."""
     with _client(info) as client:
-        users = client[DATABASE].get_collection("users", read_concern=ReadConcern("majority"))
-        kept = {each["_id"]: set(each["favorites"]) for each in users.find({}, {"favorites": 1})}
+        stored_ones = client[DATABASE].get_collection("users", read_concern=ReadConcern("majority"))
+        kept = {
+            document["_id"]: set(document["favorites"])
+            for document in stored_ones.find({}, {"favorites": 1})
+        }
     return sum(
-        product_id(int(product)) not in kept[user_id(int(user))] for user, product in written
+        product_id(product) not in kept.get(user_id(user), ())
+        for user, product in zip(users, products, strict=True)
     )
 
 

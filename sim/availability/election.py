@@ -13,7 +13,7 @@ OFFSET_FRACTION = 0.15
 # which they repeat once a second.
 RESUMES_WITHIN_S = 1.0
 COVERED = (0.05, 0.95)
-DRAWS = 100_000
+DRAWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def election_outage(timeout_s: float, electors: int, rng: np.random.Generator) -
         rng: of the draws behind mean and range.
     Returns: mean and 90 % range of one outage.
     Raises: InvalidScenario outside those domains.
-    Source: [mongodb-elections]: election timeout with a random offset of up to 15 % of it.
+    Source: [ongaro2014, §5.2], random election timeouts; MongoDB's own offset is up to 15 % of the
+        timeout (its server's replElectionTimeoutOffsetLimitFraction).
 
     >>> outage = election_outage(10.0, 2, np.random.default_rng(1))
     >>> round(outage.mean_s, 1)  # 10 + 1.5 / 3 (the shorter of two offsets) + 0.5

@@ -39,6 +39,15 @@ def test_a_request_that_tells_nothing_arrives_when_it_is_seen() -> None:
     assert before_s <= visits(None).arrival_s() <= monotonic()
 
 
+def test_who_joined_a_read_goes_on_right_after_its_leader() -> None:
+    stored_s = monotonic()
+    leader, joined = visits(None), visits(stored_s - 1.0)
+    leader.leaves(stored_s)
+    joined.follows(leader)
+    assert leader.arrival_s() == stored_s
+    assert stored_s < joined.arrival_s() < stored_s + 1e-4
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("12.5", 12.5), ("1234567.123456", 1234567.123456), ("", None), ("nan", None), ("-1.0", None)],
