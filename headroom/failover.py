@@ -33,8 +33,8 @@ Say = Callable[[str], None]
 FAILOVER = "failover"  # the folder of an occasion's kills
 KILLS = 10
 WRITES_PER_S = 10.0
-BEFORE_S = 4.0  # of load before the kill, and up to a second more
-AFTER_FACTOR, AFTER_S = 1.3, 5.0  # of load after it: times the longest outage forecast, and more
+BEFORE_S = 3.0  # of load before the kill, and up to a second more
+AFTER_FACTOR, AFTER_S = 1.3, 3.0  # of load after it: times the longest outage forecast, and more
 PATIENCE_S = 60.0  # of a write, and of a member that comes back
 TOLERANCE = 0.20
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.compared import TOLERANCES
@@ -48,6 +49,7 @@ def page(record: FidelityRecord) -> str:
     cells = [cell for occasion in occasions for cell in occasion.cells]
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
     sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
+    sections.append(_failovers(occasions))
     for occasion in occasions:
         sections.append(f"## Every cell: {occasion.name}\n")
         facts = "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in occasion.machine.items())
@@ -206,6 +208,7 @@ def _invariance(occasions: Sequence[Occasion]) -> str:
         for name, cells in occasion.invariance.items():
             for cell in sorted(cells, key=lambda each: each.scale):
                 found = {metric.metric: metric for metric in cell.metrics}
+                hits = found.get("hit_ratio.all")
                 times = [
                     f"{found[metric].measured * 1e3 / cell.scale:.2f} "
                     f"({_error(found[metric].error, is_points=False)})"
@@ -213,7 +216,8 @@ def _invariance(occasions: Sequence[Occasion]) -> str:
                 ]
                 lines.append(
                     f"| {occasion.name} | {name} | ×{cell.scale:g} | {cell.requests} "
-                    f"| {' | '.join(times)} | {cell.correlation:.4f} "
+                    f"| {' | '.join(times)} | {f'{hits.measured:.2%}' if hits else '–'} "
+                    f"| {cell.correlation:.4f} "
                     f"| {'yes' if cell.valid else 'NO: ' + '; '.join(cell.conditions.reasons)} |"
                 )
     if not lines:
@@ -222,10 +226,49 @@ def _invariance(occasions: Sequence[Occasion]) -> str:
         "## The same requests at several dilations\n",
         "The emulation's own test: in modelled time the latencies must not depend on the scale. "
         "Modelled ms, and the error of that scale's prediction.\n",
-        "| occasion | topology | scale | requests | mean | p50 | p95 | p99 | correlation | valid |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| occasion | topology | scale | requests | mean | p50 | p95 | p99 | hit ratio "
+        "| correlation | valid |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *lines]) + "\n"
+
+
+def _failovers(occasions: Sequence[Occasion]) -> str:
+    """Kills of the primary, each beside the forecast."""
+    lines = []
+    for occasion in occasions:
+        found = occasion.failovers
+        if found is None:
+            continue
+        forecast, kills = found.forecast, found.kills
+        covered = sum(forecast.low_s <= kill.outage_s <= forecast.high_s for kill in kills)
+        lines += [
+            f"{occasion.name}: forecast {forecast.mean_s:.1f} s (nine of ten "
+            f"{forecast.low_s:.1f} to {forecast.high_s:.1f} s) at an election timeout of "
+            f"{forecast.election_timeout_s:g} s and {forecast.members} members, under "
+            f"{found.writes_per_s:g} writes/s. "
+            f"{found.inside} of {len(kills)} kills within {TOLERANCE:.0%}, {covered} in the range; "
+            f"{sum(kill.lost for kill in kills)} of {sum(kill.acknowledged for kill in kills):,} "
+            "acknowledged writes lost.\n",
+            "| killed | outage s | error of the forecast | failed | acknowledged | lost |",
+            "|---|---|---|---|---|---|",
+            *(
+                f"| {kill.member} | {kill.outage_s:.2f} "
+                f"| {_error(kill.error(forecast), is_points=False)} "
+                f"| {kill.failed} | {kill.acknowledged} | {kill.lost} |"
+                for kill in kills
+            ),
+            "",
+        ]
+    if not lines:
+        return ""
+    head = (
+        "## A killed primary\n\n"
+        "Not dilated: real elections in real time. The primary is killed under a load of "
+        "writes that a majority must acknowledge; the outage is the longest time without an "
+        "acknowledgement. It was forecast, and the forecast stored, before the first kill.\n"
+    )
+    return "\n".join([head, *lines])
 
 
 def _topologies(occasion: Occasion) -> Iterable[str]:

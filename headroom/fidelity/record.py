@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from headroom.artefacts import Artefact, Machine, Record
+from headroom.failover import FAILOVER, Failovers
 from headroom.fidelity.artefacts import (
     ComparedMetric,
     MeasuredFidelity,
@@ -59,6 +60,7 @@ class Occasion(Record):
     topologies: tuple[RecordedTopology, ...]
     # By topology: the same requests at several scales.
     invariance: dict[str, tuple[MeasuredFidelity, ...]] = Field(default_factory=dict)
+    failovers: Failovers | None = None
 
     @property
     def cells(self) -> tuple[MeasuredFidelity, ...]:
@@ -111,11 +113,13 @@ def occasion_of(campaign: Campaign) -> Occasion | None:
             campaign.folder / campaign.occasion, [each.name for each in campaign.topologies]
         ).items()
     }
+    kills = campaign.folder / campaign.occasion / FAILOVER / "failovers.json"
     return Occasion(
         name=campaign.occasion,
         machine=_told(machine.facts),
         topologies=tuple(topologies),
         invariance=invariance,
+        failovers=read(kills, Failovers) if kills.is_file() else None,
     )
 
 
