@@ -4,7 +4,7 @@ import html
 
 from headroom.artefacts import ClaimVerdict, JudgedClaim, JudgedLedger, Run
 from headroom.sections import Html, folded, paragraph, spaced, table
-from headroom.wording import with_range
+from headroom.wording import amount, span, with_range
 
 COLUMNS = ("claim", "stated", "found", "verdict", "tested by")
 # In the order in which a reader wants them, with the class and sign that the report draws.
@@ -57,24 +57,23 @@ def claim_section(run: Run) -> Html:
     """The claims that a run judged; what to do where it judged none."""
     if not run.has(JudgedLedger):
         return paragraph("Not judged: headroom claims --run, then render again.")
-    return claim_table(run.read(JudgedLedger))
+    found = run.read(JudgedLedger)
+    return Html(paragraph(counted(found)) + claim_table(found))
 
 
 def claim_table(found: JudgedLedger) -> Html:
     """Every claim with its verdict and why; below it, how each was tried."""
     rows = [
         (
-            claim.section,
-            spaced(claim.statement),
+            _below(claim.statement, " · ".join((claim.section, *claim.tested_by))),
             _unbroken(claim.stated or "–"),
-            _unbroken(with_range(claim.result, claim.unit)) if claim.result else "–",
+            _found(claim),
             _pill(claim.verdict),
-            ", ".join(claim.tested_by) or "–",
             spaced(claim.why),
         )
         for claim in in_order(found)
     ]
-    columns = ("Section", "The document says", "Stated", "Found", "Verdict", "Tested by", "Why")
+    columns = ("The document says", "Stated", "Found", "Verdict", "Why")
     tried = [
         (claim.statement, claim.formula, claim.how, ", ".join(claim.evidence))
         for claim in found.claims
@@ -82,12 +81,22 @@ def claim_table(found: JudgedLedger) -> Html:
     ]
     ways = table(("Claim", "Formula", "How it was tried", "Evidence"), tried)
     old = "".join(paragraph(line) for line in old_prices(found))
-    return Html(
-        paragraph(counted(found))
-        + table(columns, rows, numeric=(2, 3))
-        + old
-        + folded("How each was tested", ways)
-    )
+    return Html(table(columns, rows, numeric=(1, 2)) + old + folded("How each was tested", ways))
+
+
+def _found(claim: JudgedClaim) -> Html:
+    """What was found, with its range on a second line."""
+    if claim.result is None:
+        return Html("–")
+    value = amount(claim.result.value, claim.unit)
+    ends = span(claim.result.low, claim.result.high, claim.unit)
+    return _unbroken(value) if ends == value else _below(value, ends)
+
+
+def _below(text: str, second: str) -> Html:
+    """Text with smaller text on a line below it."""
+    first, last = (html.escape(spaced(part).replace(" %", "\u00a0%")) for part in (text, second))
+    return Html(f'{first}<br><span class="r">{last}</span>')
 
 
 def _unbroken(text: str) -> Html:

@@ -168,7 +168,7 @@ def claims(
     known: Known | None = None,
     *,
     only: Collection[str] = (),
-    live: bool = False,
+    live: bool | Collection[str] = False,
 ) -> Claims:
     """A verdict on every figure that a design document states.
 
@@ -176,7 +176,8 @@ def claims(
         ledger: a YAML file of claims.
         known: a measured run to judge by; without it a new one is made.
         only: ids of claims; all of them where none is given.
-        live: try on live stacks what formulas and models cannot tell; takes minutes.
+        live: try on live stacks what formulas and models cannot tell, which takes minutes; or the
+            ids of those claims that are to be tried.
     Raises: InvalidScenario naming a fault of the ledger.
 
     >>> import headroom as hr
@@ -186,7 +187,8 @@ def claims(
     run = _run(known) or Run.create(RUNS, scenario(wanted.scenario))
     with Progress(f"judging {len(wanted.claims)} claims") as say:
         if live:
-            try_live(run, say, figures=figures_of(wanted))
+            asked = wanted if live is True else wanted.only(live)
+            try_live(run, say, figures=figures_of(asked))
         return Claims(judged_in(run, wanted))
 
 
