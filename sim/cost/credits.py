@@ -217,7 +217,10 @@ def _walk(
     lowest = -kind.most_credits if mode == "unlimited" else 0.0
     balance = np.empty(spend.size)
     kept, beyond, dry_steps, dry_from = start, 0.0, 0, None
-    for index, cost in enumerate(spend.tolist()):
+    # Full, and never above what is earned: full it stays, and no step needs to be walked.
+    stays = start >= kind.most_credits and float(spend.max()) <= earn
+    balance[:] = kind.most_credits
+    for index, cost in enumerate([] if stays else spend.tolist()):
         kept = min(kept + earn - cost, kind.most_credits)
         if kept < lowest:
             beyond += lowest - kept
