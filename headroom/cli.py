@@ -17,6 +17,7 @@ from headroom import claims_cli, fault_cli, plan_cli, price_cli, run_cli, steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
 from headroom.artefacts import Run
+from headroom.claims.ledger import Ledger
 from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.fidelity.commands import fidelity_app
@@ -319,9 +320,11 @@ def lab(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a scenario, for editors."""
-    show_json(json_schema())
+def schema(
+    ledger: Annotated[bool, typer.Option("--ledger", help="of a ledger of claims")] = False,
+) -> None:
+    """Print the JSON Schema of a scenario, or of a ledger of claims, for editors."""
+    show_json(Ledger.model_json_schema() if ledger else json_schema())
 
 
 @workload_app.command("from-log")

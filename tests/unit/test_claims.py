@@ -1,9 +1,13 @@
 """The claim ledger: what is planted wrong is caught, what is right holds, bad input is named."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from headroom.artefacts import Estimate, ExperimentResult, Experiments, JudgedClaim, now
 from headroom.claims import Ledger, figures_of, judged, load_ledger
@@ -13,6 +17,7 @@ from headroom.claims.expression import Expression
 from headroom.claims.figures import figures
 from headroom.claims.live_figures import EXPERIMENTS
 from headroom.claims.tables import claim_rows, claim_table, counted
+from headroom.cli import app
 from headroom.price import priced
 from headroom.variants import variant
 from sim.checked_yaml import parse_checked
@@ -241,3 +246,13 @@ def test_a_table_of_claims_begins_with_what_does_not_hold_and_counts_all(claims,
     page = claim_table(found).replace("\u00a0", " ")
     assert page.index("75 % hits are") < page.index("the lines sum to")
     assert all(claim.statement in page for claim in claims.values())
+
+
+def test_the_schema_for_editors_takes_the_shipped_ledger_and_refuses_a_misspelt_field() -> None:
+    printed = CliRunner().invoke(app, ["schema", "--ledger"])
+    validator = Draft202012Validator(json.loads(printed.stdout))
+    data = yaml.safe_load((ROOT / "reports" / "claims.yaml").read_text(encoding="utf-8"))
+    assert list(validator.iter_errors(data)) == []
+    data["claims"][0]["states"] = data["claims"][0].pop("stated")
+    (problem,) = validator.iter_errors(data)
+    assert list(problem.path) == ["claims", 0]
