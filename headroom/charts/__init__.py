@@ -1,5 +1,6 @@
 """The figures of reports and notebooks, in one theme."""
 
+from headroom.charts.changes import changes
 from headroom.charts.cost import cost_of_a_million_requests, stated_and_repriced
 from headroom.charts.latency import latency_against_load, production_latency
 from headroom.charts.load_cost import bill_growth, credit_balance
@@ -15,6 +16,7 @@ from headroom.charts.theme import use_theme
 
 __all__ = [
     "bill_growth",
+    "changes",
     "cost_of_a_million_requests",
     "credit_balance",
     "frontier",

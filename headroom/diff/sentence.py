@@ -1,6 +1,8 @@
 """A difference between runs in a sentence, and as Markdown."""
 
 from headroom.diff.records import NO_CHANGE, Change, RunDiff
+from headroom.sections import heading, paragraph, table
+from headroom.wording import metric_name
 
 FIRST = ("p95_s", "mean_s", "p50_s", "p99_s")  # the objective's own metric before its neighbours
 
@@ -71,12 +73,11 @@ def rows(found: RunDiff) -> list[tuple[str, str, str, str, str]]:
     table = []
     for change in found.changes:
         name, _, rest = change.in_words().rpartition(" (")
-        name, amount = _split(name)
-        at = f", {change.at_load_per_s:g} req/s" if change.at_load_per_s is not None else ""
+        _, amount = _split(name)
         verdict = "yes" if change.significant else "no" if change.valid else "INVALID runs"
         table.append(
             (
-                name + at,
+                title_of(change),
                 change.shown(change.before),
                 change.shown(change.after),
                 f"{amount} ({rest}",
@@ -84,6 +85,19 @@ def rows(found: RunDiff) -> list[tuple[str, str, str, str, str]]:
             )
         )
     return table
+
+
+def title_of(change: Change) -> str:
+    """The figure and the load at which before and after are told."""
+    at = f", {change.at_load_per_s:g} req/s" if change.at_load_per_s is not None else ""
+    return metric_name(change.metric) + at
+
+
+def html(found: RunDiff) -> str:
+    """The difference for a notebook: the sentence, what else differs, every figure."""
+    parts = [heading(found.sentence), paragraph(f"{found.before} → {found.after}")]
+    parts += [paragraph(text) for text in (*found.scenario, *found.machine, *found.objectives)]
+    return "".join(parts) + table(COLUMNS, rows(found), numeric=(1, 2, 3))
 
 
 def _split(text: str) -> tuple[str, str]:

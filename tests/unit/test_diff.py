@@ -219,6 +219,20 @@ def test_a_table_has_a_row_for_each_figure_and_as_many_cells_as_columns(
     assert all(len(row) == len(COLUMNS) for row in table)
 
 
+def test_a_notebook_shows_the_sentence_first_and_every_change_as_a_point_on_its_interval() -> None:
+    found = as_diff(tuple(changes(slower_in("api", 0.0), slower_in("database", 0.015)).values()))
+    found = found.model_copy(update={"sentence": sentence(found)})
+    assert found._repr_html_().startswith(f"<h3>{found.sentence}")
+    points = next(trace for trace in found.plot().data if trace.name == "change")
+    assert list(points.x) == pytest.approx([c.change.value * 100 for c in found.changes])
+    upper = [x + up for x, up in zip(points.x, points.error_x.array, strict=True)]
+    assert upper == pytest.approx([c.change.high * 100 for c in found.changes])
+    filled = [symbol == "circle" for symbol in points.marker.symbol]
+    assert filled == [c.significant for c in found.changes]
+    assert True in filled
+    assert False in filled
+
+
 def test_invalid_runs_are_said_to_judge_nothing(runs: tuple[Run, Run]) -> None:
     before, after = runs
     for run in runs:
