@@ -21,15 +21,13 @@ from typing import Any
 import psutil
 
 from stack.errors import DiskFull, PartFailed, PortInUse, StackError
-from stack.gates.emulation import EmulatedStack
 from stack.infra.nginx import Tls
 from stack.load.priority import run_in_real_time, run_promptly
 from stack.local import parts as rooms
-from stack.local.certificate import local_tls
 from stack.local.channel import listening
 from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, PartInfo, Request, StackInfo
-from stack.local.parts import REPLICA_SET, Layout, Part
+from stack.local.parts import Layout, Part
 from stack.local.ports import free_port, listens
 from stack.local.processes import (
     SAID_WHY,
@@ -40,12 +38,12 @@ from stack.local.processes import (
     spawn,
     tell,
 )
-from stack.local.readiness import form_replica_set, until
+from stack.local.readiness import until
 from stack.local.rollout import Rollout
+from stack.local.startup import start
 
 PORT_TRIES = 5
 SAY_EVERY_S = 5.0
-REPLICA_SET_S = 60.0
 STOP_S = 5.0  # a part that has not ended so long after SIGTERM gets SIGKILL
 # Parts of an emulation that need little CPU and must not be late for it.
 PUNCTUAL = frozenset({"gates", "api", "redis", "nginx"})
@@ -71,10 +69,9 @@ class Supervisor:
         self.failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
         self.parts: dict[str, Part] = {}  # how each was started, to start it again
         self.leaving: dict[int, asyncio.Future[int]] = {}  # processes that are no part any more
-        self._tls: Tls | None = None
+        self.tls: Tls | None = None
         self._exits: dict[str, asyncio.Future[int]] = {}
         self._report = report
-        self._began = time.monotonic()
         self.info = StackInfo(
             name=self.spec.name,
             state="starting",
@@ -97,12 +94,13 @@ class Supervisor:
         """Send one event to whoever started the stack, if they still listen."""
         tell(self._report, event, **values)
 
-    def _set(self, **values: Any) -> None:
+    def note(self, **values: Any) -> None:
+        """Change what is told of the stack, at once for all who read it."""
         self.info = self.info.model_copy(update=values)
         self.info.write()
 
     def _set_part(self, name: str, **values: Any) -> None:
-        self._set(parts=self._parts_with(name, **values))
+        self.note(parts=self._parts_with(name, **values))
 
     def _parts_with(self, name: str, **values: Any) -> tuple[PartInfo, ...]:
         return tuple(
@@ -112,106 +110,13 @@ class Supervisor:
 
     # --- starting
 
-    async def start(self) -> None:
-        """Start all parts in the order of their dependencies; return when all are ready."""
-        async with asyncio.TaskGroup() as group:
-            database = group.create_task(self._start_database())
-            cache = group.create_task(self._start_cache())
-            search = group.create_task(self._start_search())
-            queue = group.create_task(self._start_queue())
-        objects = f"file://{self.layout.room('objects')}" if self.spec.images else None
-        self._set(
-            mongo_url=database.result(),
-            redis_url=cache.result(),
-            elasticsearch_url=search.result(),
-            queue_url=queue.result(),
-            objects_url=objects,
-        )
-        await self._start_gates(database.result())
-        if self.spec.events:
-            part = rooms.events_part(self.info.service_environment(), self.layout)
-            self._set(events_url=f"http://127.0.0.1:{await self.bring_up(part)}")
-        async with asyncio.TaskGroup() as group:
-            apis = [
-                group.create_task(self.bring_up(self.api_part(number + 1)))
-                for number in range(self.spec.api_replicas)
-            ]
-            if search.result():
-                environment = self.info.service_environment()
-                group.create_task(self.bring_up(rooms.indexer_part(environment, self.layout)))
-            for number in range(self.spec.workers):
-                environment = self.info.service_environment()
-                group.create_task(self.bring_up(rooms.worker_part(number + 1, environment)))
-        if self.spec.tls:
-            self._tls = local_tls(self.layout.room("nginx"), free_port())
-        tls = self._tls
-        port = await self.bring_up(self.nginx_part([api.result() for api in apis]))
-        self._set(
-            state="ready",
-            base_url=f"http://127.0.0.1:{port}",
-            https_url=f"https://{tls.listen}" if tls else None,
-            certificate=tls.certificate if tls else None,
-            started_s=round(time.monotonic() - self._began, 2),
-        )
-
     def api_part(self, number: int) -> Part:
         """API replica `number`, from 1, as this stack runs it."""
         return rooms.api_part(number, self.info.service_environment(), self.request.application)
 
     def nginx_part(self, api_ports: list[int]) -> Part:
         """The load balancer of replicas on these ports."""
-        return rooms.nginx_part(self.spec, self.layout, api_ports, self._tls)
-
-    async def _start_database(self) -> str:
-        async with asyncio.TaskGroup() as group:
-            faulty = self.spec.takes_faults
-            parts = [
-                rooms.mongo_part(number + 1, self.layout, takes_faults=faulty)
-                for number in range(self.spec.database_members)
-            ]
-            members = [group.create_task(self.bring_up(part)) for part in parts]
-        ports = [member.result() for member in members]
-        forming = form_replica_set(REPLICA_SET, ports, self.spec.election_timeout_s)
-        try:
-            await asyncio.wait_for(forming, REPLICA_SET_S)
-        except TimeoutError:
-            what = f"formed no replica set with the other members within {REPLICA_SET_S:g} s"
-            lines = last_lines(self.layout.log("mongo-1"))
-            raise PartFailed(part="mongo-1", what=what, last_lines=lines) from None
-        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-        self.say("progress", line=f"replica set of {len(ports)} has its primary")
-        return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
-
-    async def _start_cache(self) -> str | None:
-        if not self.spec.cache_memory_mib:
-            return None
-        port = await self.bring_up(rooms.redis_part(self.spec, self.layout))
-        return f"redis://127.0.0.1:{port}/0"
-
-    async def _start_queue(self) -> str | None:
-        if not self.spec.queues:
-            return None
-        return f"redis://127.0.0.1:{await self.bring_up(rooms.queue_part(self.layout))}/0"
-
-    async def _start_search(self) -> str | None:
-        if self.spec.search_engine != "elasticsearch":
-            return None
-        home = self.request.elasticsearch_home
-        port = await self.bring_up(rooms.elasticsearch_part(self.spec, self.layout, home))
-        return f"http://127.0.0.1:{port}"
-
-    async def _start_gates(self, mongo_url: str) -> None:
-        """In an emulation: the shared gates, and the file that tells the replicas of them."""
-        emulation = self.spec.emulation
-        if emulation is None:
-            return
-        port = await self.bring_up(rooms.gates_part(self.spec, emulation))
-        hosts = mongo_url.removeprefix("mongodb://").partition("/")[0].split(",")
-        members = {host: f"mongo-{number + 1}" for number, host in enumerate(hosts)}
-        told = EmulatedStack(emulation=emulation, node_port=port, mongo_members=members)
-        path = self.layout.folder / "emulation.json"
-        path.write_text(told.model_dump_json())
-        self._set(emulation_file=path)
+        return rooms.nginx_part(self.spec, self.layout, api_ports, self.tls)
 
     async def bring_up(self, part: Part) -> int:
         """Start one part and wait for its gate; the port it listens on (0 for none)."""
@@ -307,7 +212,7 @@ class Supervisor:
         dead = {"state": "dead", "exit_code": exit_code, "last_lines": lines, "waits_for": None}
         # In one write: whoever sees the part dead sees the stack degraded.
         state = "degraded" if self.info.state == "ready" else self.info.state
-        self._set(parts=self._parts_with(name, **dead), state=state)
+        self.note(parts=self._parts_with(name, **dead), state=state)
         failure = PartFailed(part=name, what=f"ended with {_ending(exit_code)}", last_lines=lines)
         self.say("died", part=name, error=failure.as_json())
         if not self.failure.done():
@@ -320,7 +225,7 @@ class Supervisor:
         new = PartInfo(name=part.name, kind=part.kind, log=self.layout.log(part.name))
         places = [place for place, old in enumerate(self.info.parts) if old.kind == part.kind]
         after = max(places) + 1
-        self._set(parts=(*self.info.parts[:after], new, *self.info.parts[after:]))
+        self.note(parts=(*self.info.parts[:after], new, *self.info.parts[after:]))
 
     def hand_over(self, name: str) -> tuple[int, "asyncio.Future[int]"]:
         """The process of a part, which may now end without the part being dead."""
@@ -334,7 +239,7 @@ class Supervisor:
         assert part.pid is not None
         self.leaving.pop(part.pid, None)
         self._exits[part.name] = exited
-        self._set(parts=tuple(part if old.name == part.name else old for old in self.info.parts))
+        self.note(parts=tuple(part if old.name == part.name else old for old in self.info.parts))
         if exited.done():
             self._died(part.name)
         else:
@@ -344,23 +249,23 @@ class Supervisor:
         """As `hand_over`, and the stack has the part no longer."""
         process = self.hand_over(name)
         del self.parts[name]
-        self._set(parts=tuple(part for part in self.info.parts if part.name != name))
+        self.note(parts=tuple(part for part in self.info.parts if part.name != name))
         return process
 
     def set_replicas(self, count: int) -> None:
         """Note how many API replicas are meant to be."""
         self.spec = self.spec.model_copy(update={"api_replicas": count})
-        self._set(spec=self.spec)
+        self.note(spec=self.spec)
         self.judge()
 
     def judge(self) -> None:
         """Note that the stack is ready, or lacks a part."""
         complete = all(part.state == "ready" for part in self.info.parts)
-        self._set(state="ready" if complete else "degraded")
+        self.note(state="ready" if complete else "degraded")
 
     async def stop(self) -> None:
         """End all parts, the front ones first; SIGKILL for those that take too long."""
-        self._set(state="stopping")
+        self.note(state="stopping")
         for pid in self.leaving:
             signal_group(pid, signal.SIGKILL)
         for kinds in STOP_ORDER:
@@ -408,7 +313,7 @@ async def run(folder: Path, report: int, owner: int) -> int:
         loop.add_reader(owner, stop.set)  # a pidfd: readable once that process is dead
     request = Request.model_validate_json((folder / REQUEST).read_text())
     supervisor = Supervisor(folder, request, report)
-    starting = asyncio.create_task(supervisor.start())
+    starting = asyncio.create_task(start(supervisor))
     stopping = asyncio.create_task(stop.wait())
     happenings: list[asyncio.Future[Any]] = [starting, stopping, supervisor.failure]
     await asyncio.wait(happenings, return_when=asyncio.FIRST_COMPLETED)
