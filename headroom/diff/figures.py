@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from headroom.artefacts import Estimate, Machine, Run, Summary
 from headroom.diff.records import LoadFigures, RunFigures
-from sim.replicate import batch_means_interval
+from sim.replicate import batch_means_interval, mean_interval
 
 TIMED = {"cache": "cache_s", "database": "db_s", "search": "search_s"}
 BATCHES = 20
-LEAST_REQUESTS = 5 * BATCHES
+BATCHED_FROM = 10 * BATCHES  # requests; fewer are taken as independent of each other
+LEAST_REQUESTS = 30
 
 
 def figures_of(run: Run) -> RunFigures:
@@ -67,5 +68,8 @@ def component_times(run: Run, cell: str, repeat: int, warmup_s: float) -> dict[s
 
 
 def _mean(values: NDArray[np.float64]) -> Estimate:
-    found = batch_means_interval(values.tolist(), batches=BATCHES)
+    if len(values) >= BATCHED_FROM:
+        found = batch_means_interval(values.tolist(), batches=BATCHES)
+    else:
+        found = mean_interval(values.tolist())
     return Estimate(value=found.estimate, low=found.low, high=found.high)

@@ -7,6 +7,7 @@ import pytest
 from stack.errors import (
     CorruptDownload,
     DiskFull,
+    FaultsOff,
     DownloadFailed,
     ForeignFolder,
     InvalidLogSearch,
@@ -27,6 +28,7 @@ from stack.errors import (
 EXAMPLES = [
     CorruptDownload(files=["lib/a.jar"]),
     DiskFull(folder="/d", free_mib=10, needed_mib=2000),
+    FaultsOff(stack="default"),
     DownloadFailed(what="Elasticsearch", reason="no route"),
     ForeignFolder(folder="/f"),
     InvalidLogSearch(what="level", value="LOUD", allowed="ERROR, WARN, INFO, DEBUG"),
