@@ -7,8 +7,8 @@ import pytest
 from stack.errors import (
     CorruptDownload,
     DiskFull,
-    FaultsOff,
     DownloadFailed,
+    FaultsOff,
     ForeignFolder,
     InvalidLogSearch,
     MissingArtefacts,
