@@ -195,6 +195,7 @@ def test_the_sections_come_in_the_order_of_the_design(opened: Opened) -> None:
         "What to buy",
         "What breaks first",
         "What if",
+        "The document's claims",
         "Appendix: how this was found",
     ]
     links = opened.page.locator("nav a").all_inner_texts()
