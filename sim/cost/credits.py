@@ -215,6 +215,8 @@ def _walk(
 ) -> CreditDay:
     earn = kind.credits_per_h * step_s / 3600.0
     lowest = -kind.most_credits if mode == "unlimited" else 0.0
+    if spend.max() <= earn:  # nothing is ever lacking: no step needs the one before it
+        return _ample(kind, spend, step_s, mode, start)
     balance = np.empty(spend.size)
     kept, beyond, dry_steps, dry_from = start, 0.0, 0, None
     # Full, and never above what is earned: full it stays, and no step needs to be walked.
@@ -241,4 +243,24 @@ def _walk(
         dry_fraction=dry_steps / spend.size,
         charged=beyond if mode == "unlimited" else 0.0,
         withheld=beyond if mode == "standard" else 0.0,
+    )
+
+
+def _ample(
+    kind: Burstable, spend: npt.NDArray[np.float64], step_s: float, mode: Mode, start: float
+) -> CreditDay:
+    """The walk where no step spends more than it earns: what it owes or keeps only rises."""
+    earn = kind.credits_per_h * step_s / 3600.0
+    steps = np.concatenate([[start], earn - spend])
+    return CreditDay(
+        sku=kind.sku,
+        mode=mode,
+        hours=np.arange(1, spend.size + 1, dtype=np.float64) * (step_s / 3600.0),
+        balance=np.minimum(np.cumsum(steps)[1:], kind.most_credits),
+        spent=float(spend.sum()),
+        earned=earn * spend.size,
+        dry_from_h=None,
+        dry_fraction=0.0,
+        charged=0.0,
+        withheld=0.0,
     )

@@ -153,6 +153,11 @@ def diurnal_shape(peak_to_mean: float, peak_hour: float) -> NDArray[np.float64]:
     require(good, "profile.peak_to_mean", peak_to_mean, "a number from 1 to 1000")
     good = math.isfinite(peak_hour) and 0 <= peak_hour < 24
     require(good, "profile.peak_hour", peak_hour, "a number ≥ 0 and < 24")
+    return _diurnal_shape(float(peak_to_mean), float(peak_hour))
+
+
+@lru_cache(maxsize=16)
+def _diurnal_shape(peak_to_mean: float, peak_hour: float) -> NDArray[np.float64]:
     steps = int(DAY_S / _DIURNAL_STEP_S)
     peak_step = int(peak_hour * 3600.0 / _DIURNAL_STEP_S)
     below_peak = np.cos(2.0 * np.pi * (np.arange(steps) - peak_step) / steps) - 1.0
@@ -167,7 +172,9 @@ def diurnal_shape(peak_to_mean: float, peak_hour: float) -> NDArray[np.float64]:
     for _ in range(100):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if curve(middle).max() < peak_to_mean else (low, middle)
-    return curve(high)
+    shape = curve(high)
+    shape.setflags(write=False)
+    return shape
 
 
 @lru_cache(maxsize=4)

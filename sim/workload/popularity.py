@@ -65,6 +65,27 @@ def _cumulative(items: int, exponent: float) -> NDArray[np.float64]:
     return cumulative
 
 
+@lru_cache(maxsize=8)
+def _classes(
+    items: int, exponent: float, single_ranks: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    head = np.arange(1, min(items, single_ranks) + 1, dtype=np.float64)
+    edges = [float(head.size)]
+    while edges[-1] < items:
+        edges.append(min(float(items), math.ceil(edges[-1] * 1.02)))
+    low, high = np.array(edges[:-1]) + 0.5, np.array(edges[1:]) + 0.5
+    members = np.concatenate([np.ones(head.size), high - low])
+    tail = _integral(high, exponent) - _integral(low, exponent)
+    # Euler–Maclaurin by midpoints: the sum differs from the integral by f'/24 at the ends.
+    slope = exponent + 1.0
+    tail += exponent * (high**-slope - low**-slope) / 24.0
+    weights = np.concatenate([head**-exponent, np.maximum(tail, 0.0)])
+    probability = weights / members / weights[::-1].sum()
+    for shared in (probability, members):
+        shared.setflags(write=False)
+    return probability, members
+
+
 @dataclass(frozen=True)
 class Zipf:
     """A Zipf law over `items` items, 1 … 10^12, with exponent 0 … 5.
@@ -91,18 +112,7 @@ class Zipf:
         >>> members.size < 6000, float(members.sum()), round(float(probability @ members), 12)
         (True, 1000000000000.0, 1.0)
         """
-        head = np.arange(1, min(self.items, single_ranks) + 1, dtype=np.float64)
-        edges = [float(head.size)]
-        while edges[-1] < self.items:
-            edges.append(min(float(self.items), math.ceil(edges[-1] * 1.02)))
-        low, high = np.array(edges[:-1]) + 0.5, np.array(edges[1:]) + 0.5
-        members = np.concatenate([np.ones(head.size), high - low])
-        tail = _integral(high, self.exponent) - _integral(low, self.exponent)
-        # Euler–Maclaurin by midpoints: the sum differs from the integral by f'/24 at the ends.
-        slope = self.exponent + 1.0
-        tail += self.exponent * (high**-slope - low**-slope) / 24.0
-        weights = np.concatenate([head**-self.exponent, np.maximum(tail, 0.0)])
-        return weights / members / weights[::-1].sum(), members
+        return _classes(self.items, self.exponent, single_ranks)
 
     def ranks(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw `count` ranks, independent, each in [0, items).

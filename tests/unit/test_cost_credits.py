@@ -204,3 +204,16 @@ def test_an_impossible_curve_is_one_error(arguments: tuple[object, ...], expecte
         credit_day("t3.medium", [1.0], 60.0, mode="forever")  # type: ignore[arg-type]
     with pytest.raises(InvalidScenario, match="start"):
         credit_day("t3.medium", [1.0], 60.0, start=1e6)
+
+
+def test_a_load_below_the_earnings_keeps_what_each_step_leaves_up_to_the_most() -> None:
+    rng = np.random.default_rng(5)
+    busy = rng.uniform(0.0, 0.4, size=2_000)  # t3.medium earns 0.4 vCPU
+    day = credit_day("t3.medium", busy, 600.0, start=30.0, used_to_it=False)
+    kept, expected = 30.0, []
+    for each in busy:
+        kept = min(kept + 24.0 / 6.0 - each * 10.0, 576.0)
+        expected.append(kept)
+    assert day.balance == pytest.approx(expected)
+    assert max(expected) == 576.0
+    assert (day.charged, day.dry_from_h) == (0.0, None)
