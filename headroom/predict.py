@@ -59,10 +59,10 @@ def predict(run: Run, say: Say) -> Prediction:
         )
         cells.append(PredictedCell(cell=cell.name, load_per_s=cell.load_per_s, metrics=metrics))
         say(f"{cell.load_per_s:g} req/s: p95 will be {metrics['p95_s'].value * 1000:.1f} ms")
-    here = _Search(scenario, calibration, Target.HERE)
+    here = LoadSearch(scenario, calibration, Target.HERE)
     local = here.capacity()
     say(f"this machine: {local.load_per_s.value:.0f} req/s, bound by {local.bound_by}")
-    there = _Search(scenario, calibration, Target.PRODUCTION)
+    there = LoadSearch(scenario, calibration, Target.PRODUCTION)
     production = there.capacity()
     say(f"production: {production.load_per_s.value:.0f} req/s, bound by {production.bound_by}")
     peak = scenario.workload.peak_load_per_s
@@ -198,7 +198,7 @@ def hit_ratios_of(run: SimulatedRun, trace: Trace, judged: NDArray[np.bool_]) ->
 
 
 @dataclass(frozen=True)
-class _Search:
+class LoadSearch:
     """Loads of one target, simulated on demand with common random numbers."""
 
     scenario: Scenario
@@ -290,11 +290,17 @@ class _Search:
 
     def curve(self, capacity: Capacity, others: list[float]) -> tuple[CurvePoint, ...]:
         """The figures from a tenth of the capacity to a little beyond it."""
+        return tuple(self.point(load) for load in self.curve_loads(capacity, others))
+
+    def curve_loads(self, capacity: Capacity, others: list[float]) -> list[float]:
+        """The loads of `curve`, ascending."""
         top = max(capacity.load_per_s.value * 1.1, *others)
-        loads = sorted({*np.geomspace(top / 20, top, CURVE_POINTS).tolist(), *others})
-        return tuple(
-            CurvePoint(load_per_s=load, metrics=self.metrics(load, CURVE_REPLICATIONS))
-            for load in loads
+        return sorted({*np.geomspace(top / 20, top, CURVE_POINTS).tolist(), *others})
+
+    def point(self, load_per_s: float) -> CurvePoint:
+        """One point of `curve`."""
+        return CurvePoint(
+            load_per_s=load_per_s, metrics=self.metrics(load_per_s, CURVE_REPLICATIONS)
         )
 
     def replicas_for(self, load_per_s: float) -> int | None:

@@ -14,6 +14,7 @@ Lies when: writes come in batches (an import): one batch clears once what many u
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,23 +193,28 @@ def _listing_clears(
     group = np.arange(members.size) % groups
     group[single:] = _ALONE
     share = np.full(members.size, 1.0 / workload.catalogue.categories)
-    share[:single] = _update_shares(workload, min(groups, single))[group[:single]]
+    known = workload.catalogue.products, workload.popularity.products_zipf
+    shares = _update_shares(*known, workload.catalogue.categories, min(groups, single))
+    share[:single] = shares[group[:single]]
     return updates_per_s * share, group
 
 
-def _update_shares(workload: Workload, groups: int) -> NDArray[np.float64]:
+@lru_cache(maxsize=64)
+def _update_shares(
+    products: int, exponent: float, categories: int, groups: int
+) -> NDArray[np.float64]:
     """Share of product updates that clear listing group 0, 1, … : all, then one per category."""
-    catalogue, exponent = workload.catalogue, workload.popularity.products_zipf
     shares = np.zeros(groups)
     shares[0] = 1.0
-    probability, members = Zipf(catalogue.products, exponent).classes(LARGEST_TABLE // 16)
+    probability, members = Zipf(products, exponent).classes(LARGEST_TABLE // 16)
     single = int(np.count_nonzero(members == 1))
-    category = np.arange(single) % catalogue.categories
+    category = np.arange(single) % categories
     near = category < groups - 1
     shares[1:] = np.bincount(
         category[near], weights=probability[:single][near], minlength=groups - 1
     )
-    shares[1:] += (probability[single:] @ members[single:]) / catalogue.categories
+    shares[1:] += (probability[single:] @ members[single:]) / categories
+    shares.setflags(write=False)
     return shares
 
 

@@ -6,7 +6,8 @@ Lies when: LRU keeps the popular longer than that (the real ratio is higher: thi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,27 @@ def hit_table(
             they just fit, a lower bound on what LRU reaches.
         lowest_per_s, highest_per_s: loads that the table must cover, > 0.
     """
+    workload = scenario.workload.model_dump_json()
+    cache = scenario.topology.cache
+    families = "" if cache is None else cache.model_dump_json(include={"families"})
+    items = scenario.plan.items.model_dump_json()
+    asked = _Asked(f"{workload}{families}{items}", scenario)
+    return _tabulated(asked, memory_gib, lowest_per_s, highest_per_s)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A scenario, equal to another where their tables are."""
+
+    key: str
+    scenario: Scenario = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _tabulated(
+    question: _Asked, memory_gib: float, lowest_per_s: float, highest_per_s: float
+) -> HitTable:
+    scenario = question.scenario
     grid = np.geomspace(lowest_per_s / 1.01, highest_per_s * 1.01, GRID)
     cache = scenario.topology.cache
     workload = scenario.workload.asked_by_all_of_a_day()
@@ -103,6 +125,8 @@ def hit_table(
             if family in keys:
                 fraction[row, column] = _ratio(keys[family], ttls[family])
     shares = np.array([asked[family] for family in families])
+    for shared in (grid, fraction, shares):
+        shared.setflags(write=False)
     return HitTable(families, grid, fraction, shares, people, needed)
 
 

@@ -172,8 +172,8 @@ def test_the_capacity_lies_within_its_range_and_its_binding_part_is_the_busiest(
     assert predicted.local.bound_by == "this machine's cores"
 
 
-def search(scenario: Scenario, calibration: Calibration, target: Target) -> subject._Search:
-    return subject._Search(scenario, calibration, target)
+def search(scenario: Scenario, calibration: Calibration, target: Target) -> subject.LoadSearch:
+    return subject.LoadSearch(scenario, calibration, target)
 
 
 @pytest.mark.parametrize("target", Target)
