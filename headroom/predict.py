@@ -226,6 +226,7 @@ class LoadSearch:
         return self.calibration.idle_cores if self.target is Target.HERE else {}
 
     def trace(self, load_per_s: float, number: int) -> Trace:
+        """The requests of one replication at a load."""
         seed = np.random.SeedSequence(self.scenario.experiment.seed, spawn_key=(9, number))
         duration_s = self.warmup_s(load_per_s) + JUDGED_REQUESTS / load_per_s
         return open_trace(

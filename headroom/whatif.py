@@ -24,8 +24,8 @@ from sim.plan import (
 )
 from sim.plan.futures import Input
 from sim.plan.inputs import types_of
+from sim.plan.offers import core_of
 from sim.plan.planning import Question
-from sim.plan.space import core_of
 from sim.scenario import Scenario
 from sim.scenario_file import dump_yaml
 

@@ -26,8 +26,8 @@ from sim.plan import (
     TIER_NAMES,
     TIERS,
     Candidate,
-    InputFutures,
     Input,
+    InputFutures,
     MeasuredDemands,
     Planner,
     Screened,
@@ -38,7 +38,7 @@ from sim.plan import (
 )
 from sim.plan.hits import USABLE_FRACTION
 from sim.plan.response import Response, Servers, respond
-from sim.plan.screen import DEFAULT_MEMORY_GIB
+from sim.plan.screen import DEFAULT_MEMORY_GIB, at_most
 from sim.scenario import Reliability, Scenario
 
 Floats = NDArray[np.float64]
@@ -98,14 +98,17 @@ def figures_of(scenario: Scenario, measured: MeasuredDemands) -> Figures:
     found = screened(planner, [own])
     at_peak = planner.response([own], planner.peak_load_per_s)
     fits = cache_fits(planner, own)
+    hits = _hit_ratios(scenario, planner, own, fits=fits)
     tier = TIERS[int(np.median(at_peak.utilisation[:, 0], axis=1).argmax())]
     return Figures(
         architecture=str(own),
         peak_per_s=spread(planner.peak_load_per_s),
         p95_s=spread(found.figures["p95_s"][0]),
-        objectives=tuple(_judged(found, name, target) for name, target in found.targets.items()),
+        objectives=tuple(
+            _judged(found, name, target, hits.get("all")) for name, target in found.targets.items()
+        ),
         all_hold=float(found.all_hold().mean()),
-        hit_ratio=_hit_ratios(scenario, planner, own, fits=fits),
+        hit_ratio=hits,
         cache_fits=fits,
         spare=_spare(at_peak),
         bound_by=TIER_NAMES[tier],
@@ -162,16 +165,15 @@ def spread(values: Floats) -> Figure:
     return Figure(value=value, low=low, high=high)
 
 
-def _judged(found: Screened, name: str, target: float) -> Judged:
-    reached, holds = spread(found.figures[name][0]), found.holds(name)[0]
-    ordered = np.sort(holds)[::-1]  # the median holds where half of the futures do
-    return Judged(
-        name=name,
-        target=target,
-        reached=reached,
-        chance=float(holds.mean()),
-        holds=bool(ordered[round(0.5 * (holds.size - 1))]),
+def _judged(found: Screened, name: str, target: float, hits: Figure | None) -> Judged:
+    reached = spread(found.figures[name][0])
+    if name == "hit_ratio_fraction" and hits is not None:
+        reached = hits
+    holds = reached.value is not None and (
+        reached.value <= target if at_most(name) else reached.value >= target
     )
+    chance = float(found.holds(name).mean())
+    return Judged(name=name, target=target, reached=reached, chance=chance, holds=holds)
 
 
 def cache_fits(planner: Planner, own: Candidate) -> bool:

@@ -7,7 +7,8 @@ from sim.cpu import SCORE_SPREAD_FRACTION, cpu_scores
 from sim.errors import require
 from sim.plan.demand import MeasuredDemands
 from sim.plan.futures import Input
-from sim.plan.space import NO_CACHE, Candidate, core_of
+from sim.plan.offers import core_of
+from sim.plan.space import NO_CACHE, Candidate
 from sim.scenario import BillComponent, Scenario
 
 # A core of the measured machine against a vCPU of the reference type, where neither is known.

@@ -24,8 +24,9 @@ from sim.plan.inputs import speed_of
 from sim.plan.loads import loads_of
 from sim.plan.losses import losses
 from sim.plan.objectives import at_most, targets_of
+from sim.plan.offers import core_of
 from sim.plan.response import WIDE, Response, Servers, respond
-from sim.plan.space import NO_CACHE, Candidate, core_of, vcpu_of
+from sim.plan.space import NO_CACHE, Candidate, vcpu_of
 from sim.scenario import BillComponent, Scenario
 
 Floats = NDArray[np.float64]
