@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what editors see; `_Step` below makes it true
     from headroom.workbench import claims as claims
     from headroom.workbench import compare as compare
     from headroom.workbench import crowd as crowd
+    from headroom.workbench import explore as explore
     from headroom.workbench import plan as plan
     from headroom.workbench import predict as predict
     from headroom.workbench import price as price
@@ -36,6 +37,7 @@ __all__ = [
     "claims",
     "compare",
     "crowd",
+    "explore",
     "plan",
     "predict",
     "price",

@@ -20,6 +20,7 @@ from headroom.artefacts import Run
 from headroom.claims.ledger import Ledger
 from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
+from headroom.explorer.commands import explore
 from headroom.fidelity.commands import fidelity_app
 from headroom.live import reindex_stack, seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
@@ -51,6 +52,7 @@ app.command("price")(price_cli.price)
 app.command("plan")(plan_cli.plan)
 app.command("whatif")(plan_cli.whatif)
 app.command("claims")(claims_cli.claims)
+app.command("explore")(explore)
 app.add_typer(fidelity_app, name="fidelity")
 app.add_typer(fault_cli.fault_app, name="fault")
 

@@ -5,20 +5,18 @@ Knows nothing of browsers: the widget hands it what the page asks for, tests do 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from headroom.artefacts import Calibration, ComparedCell, Estimate, Run, Summary
-from headroom.compare import measured_at
+from headroom.artefacts import Run
 from headroom.errors import HeadroomError
 from headroom.explorer import pictures
 from headroom.explorer.controls import Design, controls_of
+from headroom.explorer.evidence import evidence_of, last_run
 from headroom.explorer.figures import figures_of
 from headroom.explorer.pictures import Seen
 from headroom.explorer.refining import Refined, refined
 from headroom.explorer.words import cards, chances, verdict
-from headroom.plan import EXAMPLE, demands_for
 from sim.errors import InvalidScenario, SimError
 from sim.scenario import Scenario
 from sim.scenario_file import load_scenario, parse_scenario
@@ -30,8 +28,9 @@ class Exploration:
     Args:
         scenario: where it begins, and the first baseline.
         scenarios: files to choose from, by name.
-        run: a calibrated run, for its demands and what it measured; None takes the shipped
-            example's demands, as an assumption.
+        run: a calibrated run, for its demands and what it measured.
+        runs: where the last measured run of each scenario is looked for, in place of `run`;
+            without one, the shipped example's demands are taken, as an assumption.
     Raises: InvalidScenario where not even the first scenario can be modelled.
     """
 
@@ -40,22 +39,17 @@ class Exploration:
         scenario: Scenario,
         scenarios: Mapping[str, Path] | None = None,
         run: Run | None = None,
+        *,
+        runs: Path | None = None,
     ) -> None:
-        self.scenarios = dict(scenarios or {})
-        self.measured = demands_for(run)
-        self.calibration = _calibration(run)
-        self.run = run
-        self.cells: tuple[ComparedCell, ...] = ()
-        self.hit_ratios: dict[str, Estimate] = {}
-        if run is not None and run.has(Summary) and (run.folder / "comparison.json").is_file():
-            self.cells = run.read_comparison()
-            self.hit_ratios = _measured_ratios(run.read(Summary))
+        self.scenarios, self.runs = dict(scenarios or {}), runs
+        self.evidence = evidence_of(run or last_run(runs, scenario.name))
         self.problems: tuple[str, ...] = ()
         self.problem_at: str | None = None
         self._begin(scenario, self._modelled(Design(scenario)))
 
     def _modelled(self, design: Design) -> Seen:
-        return Seen(figures_of(design.scenario, self.measured))
+        return Seen(figures_of(design.scenario, self.evidence.demands))
 
     def _begin(self, scenario: Scenario, seen: Seen) -> None:
         self.start, self.design, self.seen = scenario, Design(scenario), seen
@@ -82,7 +76,11 @@ class Exploration:
             if name not in self.scenarios:
                 raise HeadroomError(f"no scenario {name!r}; there are {', '.join(self.scenarios)}")
             scenario = load_scenario(self.scenarios[name])
-            self._begin(scenario, self._modelled(Design(scenario)))
+            run = last_run(self.runs, scenario.name)
+            evidence = self.evidence if run is None else evidence_of(run)
+            seen = Seen(figures_of(scenario, evidence.demands))
+            self.evidence = evidence
+            self._begin(scenario, seen)
 
         self._try(begin)
 
@@ -125,7 +123,9 @@ class Exploration:
     def refinement(self) -> tuple[Design, Iterator[Refined]]:
         """What takes longer, step by step; each step is to be handed to `accept`."""
         needed = self.seen.figures.api_needed
-        steps = refined(self.design.scenario, self.measured, self.calibration, needed)
+        steps = refined(
+            self.design.scenario, self.evidence.demands, self.evidence.calibration, needed
+        )
         return self.design, steps
 
     def accept(self, design: Design, found: Refined) -> bool:
@@ -155,13 +155,13 @@ class Exploration:
             "controls": [control.model_dump() for control in controls_of(self.design)],
             "problems": list(self.problems),
             "problem_at": self.problem_at,
-            "demands": self.measured.measured_on,
-            "assumed": self.measured.assumed,
+            "demands": self.evidence.demands.measured_on,
+            "assumed": self.evidence.demands.assumed,
             "complete": now.refined.complete,
             "pictures": {
-                "latency": pictures.latency(now, before, objectives.p95_s, self.cells),
+                "latency": pictures.latency(now, before, objectives.p95_s, self.evidence.cells),
                 "hit-ratio": pictures.hit_ratios(
-                    now, before, objectives.hit_ratio_fraction, self.hit_ratios
+                    now, before, objectives.hit_ratio_fraction, self.evidence.hit_ratios or {}
                 ),
                 "headroom": pictures.spare(now, before),
                 "bill": pictures.monthly_bill(now, before),
@@ -170,22 +170,3 @@ class Exploration:
                 ),
             },
         }
-
-
-def _calibration(run: Run | None) -> Calibration:
-    if run is not None and run.has(Calibration):
-        return run.read(Calibration)
-    return Calibration.model_validate_json(files("headroom").joinpath(EXAMPLE).read_bytes())
-
-
-def _measured_ratios(summary: Summary) -> dict[str, Estimate]:
-    """Measured hit ratios by family, at the highest load of the run with valid cells."""
-    names = {name for cell in summary.cells for name in cell.metrics if name[:9] == "hit_ratio"}
-    loads = sorted({c.load_per_s for c in summary.cells if c.conditions.valid}, reverse=True)
-    found = {}
-    for name in names:
-        for load in loads[:1]:
-            at = measured_at([c for c in summary.cells if c.load_per_s == load], name)
-            if at is not None and at[1]:
-                found[name.removeprefix("hit_ratio.")] = at[0]
-    return found
