@@ -6,7 +6,7 @@ VENV     := $(STATE)/venv
 BIN      := $(VENV)/bin
 SECONDS_LIMIT := 1200
 
-.PHONY: docs fidelity help report up down lab test test-slow check compose-smoke bench client notebooks screenshots schema lock clean
+.PHONY: explore docs fidelity help report up down lab test test-slow check compose-smoke bench client notebooks screenshots schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,9 @@ down: ## stop it
 
 lab: $(STATE)/workbench.done $(STATE)/servers.done $(STATE)/kernel.done ## JupyterLab on the notebooks
 	@$(BIN)/headroom lab $(LAB_FLAGS)
+
+explore: $(STATE)/workbench.done $(STATE)/kernel.done ## SCENARIO under sliders, on a page on 127.0.0.1 with a token
+	@$(BIN)/headroom explore $(SCENARIO) $(EXPLORE_FLAGS)
 
 test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow" -n 2 tests/unit tests/theory

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from headroom.artefacts import BillArtefact, Estimate, Record
+from headroom.artefacts import BillArtefact, Record
 from headroom.load_cost import api_cpu_of, triple
 from headroom.plan_records import Figure
 from headroom.predict import steady_hit_ratios
@@ -42,10 +42,11 @@ from sim.plan.screen import DEFAULT_MEMORY_GIB, at_most
 from sim.scenario import Reliability, Scenario
 
 Floats = NDArray[np.float64]
-CURVE_POINTS = 16
+COARSE = 7  # loads of the curve below half of the capacity, and as shares of it near the knee:
+NEAR = (0.5, 0.7, 0.8, 0.88, 0.94, 0.98, 1.02, 1.1)
 BLOCK = 8  # loads at once: more of them leave the CPU's cache
 LOW, HIGH = 0.05, 0.95
-BELOW, ABOVE = 40.0, 3.0  # the curve's reach beyond the peak, as factors
+BELOW = 20.0  # how far below the peak the curve begins, as a factor
 
 
 class Judged(Record):
@@ -102,7 +103,7 @@ def figures_of(scenario: Scenario, measured: MeasuredDemands) -> Figures:
     tier = TIERS[int(np.median(at_peak.utilisation[:, 0], axis=1).argmax())]
     return Figures(
         architecture=str(own),
-        peak_per_s=spread(planner.peak_load_per_s),
+        peak_per_s=_around(spread(planner.peak_load_per_s), _own_peak(scenario)),
         p95_s=spread(found.figures["p95_s"][0]),
         objectives=tuple(
             _judged(found, name, target, hits.get("all")) for name, target in found.targets.items()
@@ -204,13 +205,18 @@ def _hit_ratios(
     if not fits:
         return found
     exact = steady_hit_ratios(scenario)
-    return {name: _around(figure, exact[name]) for name, figure in found.items()}
+    return {name: _around(figure, exact[name].value) for name, figure in found.items()}
 
 
-def _around(figure: Figure, middle: Estimate) -> Figure:
-    low = middle.value if figure.low is None else min(figure.low, middle.value)
-    high = middle.value if figure.high is None else max(figure.high, middle.value)
-    return Figure(value=middle.value, low=low, high=high)
+def _own_peak(scenario: Scenario) -> float:
+    """The peak as the scenario states it; the middle of lopsided futures may be off."""
+    return scenario.workload.peak_load_per_s * scenario.plan.growth_factor
+
+
+def _around(figure: Figure, middle: float) -> Figure:
+    low = middle if figure.low is None else min(figure.low, middle)
+    high = middle if figure.high is None else max(figure.high, middle)
+    return Figure(value=middle, low=low, high=high)
 
 
 def _spare(at_peak: Response) -> dict[str, Figure]:
@@ -223,8 +229,10 @@ def _curve(planner: Planner, own: Candidate) -> Curve:
     """p95 from well below the peak to where the busiest tier is full, the peak among the loads."""
     peak = float(np.median(planner.peak_load_per_s))
     busiest = planner.response([own], planner.peak_load_per_s).utilisation[:, 0].max(axis=0)
-    top = max(ABOVE * peak, 1.1 * peak / max(float(np.median(busiest)), 1e-6))
-    loads = np.unique(np.append(np.geomspace(peak / BELOW, top, CURVE_POINTS - 1), peak))
+    capacity = peak / max(float(np.median(busiest)), 1e-6)
+    lowest = min(peak, capacity) / BELOW
+    coarse = np.geomspace(lowest, NEAR[0] * capacity, COARSE, endpoint=False)
+    loads = np.unique(np.concatenate([coarse, np.array(NEAR) * capacity, [peak]]))
     found = np.concatenate([_p95_s(planner, own, part) for part in _blocks(loads)])
     return Curve(
         load_per_s=tuple(float(load) for load in loads),

@@ -103,7 +103,7 @@ def by_name(
         labels.append(note(text, x=x, xanchor="left", xshift=4, yref="paper", y=1.0,
                             yanchor="bottom"))  # fmt: skip
     layout = {
-        "xaxis": dict(axis),
+        "xaxis": {"nticks": 6, **axis},
         "yaxis": {
             "tickvals": list(range(len(rows))),
             "ticktext": names,
@@ -111,8 +111,9 @@ def by_name(
             "showgrid": False,
             "ticks": "",
             "fixedrange": True,
+            "automargin": True,
         },
-        "margin": {"l": 120, "r": 130, "t": 26, "b": 48},
+        "margin": {"l": 112, "r": 132, "t": 26, "b": 44},
         "shapes": shapes,
         "annotations": labels,
     }
@@ -120,11 +121,14 @@ def by_name(
 
 
 def _label(row: Row, unit: str) -> str:
-    text = "overloaded" if row.now.value is None else amount(row.now.value, unit)
-    if row.before is None or row.before == row.now:
-        return text
-    was = "overloaded" if row.before.value is None else amount(row.before.value, unit)
-    return f'{text}<span style="color:{NEUTRAL}"> was {was}</span>'
+    text, was = _short(row.now, unit), "" if row.before is None else _short(row.before, unit)
+    if was and was != text:
+        text += f'<span style="color:{NEUTRAL}"> was {was}</span>'
+    return text.replace("$", "&#36;")  # two dollar signs would be a formula
+
+
+def _short(figure: Figure, unit: str) -> str:
+    return "overloaded" if figure.value is None else amount(figure.value, unit)
 
 
 def _strokes(

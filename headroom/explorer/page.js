@@ -313,6 +313,9 @@ class Page {
       this.drawn[name] = text + width;
       const { data, layout } = JSON.parse(this.coloured(text));
       layout.template = JSON.parse(this.coloured(look));
+      for (const axis of [layout.xaxis, layout.yaxis]) {
+        if (axis.title) axis.title.font = { size: 13 };
+      }
       layout.width = width;
       caption.textContent = picture.caption;
       plot.setAttribute("aria-label", picture.alternative);

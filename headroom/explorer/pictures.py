@@ -223,7 +223,7 @@ def spare(now: Seen, before: Seen | None) -> Plot:
     return by_name(
         rows,
         "fraction",
-        _per_cent("Headroom at the daily peak (% of the tier's capacity)"),
+        _per_cent("Free at the daily peak (% of capacity)"),
         "What the daily peak leaves free; range: 90 % of the futures.",
         "Headroom by tier: " + "; ".join(f"{r.name} {words(r.now, 'fraction')}" for r in rows),
         scale=100.0,

@@ -30,7 +30,7 @@ UNITS = {
 def verdict(scenario: Scenario, now: Seen) -> str:
     """The answer in a sentence, with its range, what binds, the price and what is missed."""
     figures, growth = now.figures, now.refined.growth
-    peak = amount(scenario.workload.peak_load_per_s * scenario.plan.growth_factor, "req/s")
+    peak = amount(figures.peak_per_s.value or 0.0, "req/s")
     allowed = amount(scenario.objectives.p95_s, "s")
     busiest = max(figures.spare, key=lambda tier: -(figures.spare[tier].value or 0.0))
     room = figures.spare[busiest].value or 0.0
@@ -62,8 +62,19 @@ def _missed(each: Judged) -> str:
 
 def chances(figures: Figures) -> str:
     """How sure that is: the share of the futures in which objectives hold."""
-    each = ", ".join(f"{NAMES[o.name]} {o.chance:.0%}" for o in figures.objectives)
-    return f"All objectives hold in {figures.all_hold:.0%} of the futures: {each}."
+    each = ", ".join(f"{NAMES[o.name]} {_percent(o.chance)}" for o in figures.objectives)
+    return f"All objectives hold in {_percent(figures.all_hold)} of the futures: {each}."
+
+
+def _percent(share: float) -> str:
+    """A share of the futures, in whole per cent, none called all or nothing that is not.
+
+    >>> _percent(1.0), _percent(0.998), _percent(0.002)
+    ('100 %', '> 99 %', '< 1 %')
+    """
+    if 0.99 < share < 1.0:
+        return "> 99 %"
+    return "< 1 %" if 0.0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
 def cards(scenario: Scenario, now: Seen, before: Seen | None) -> list[dict[str, Any]]:
@@ -88,7 +99,7 @@ def _card(
     name: str, label: str, unit: str, now: Figure | None, old: Figure | None, *, source: str
 ) -> dict[str, Any]:
     value, _, rest = ("–", "", "") if now is None else words(now, unit).partition(" (")
-    was = "" if old is None or old == now else f"baseline {words(old, unit)}"
+    was = "" if old is None or old == now else f"baseline {words(old, unit).partition(' (')[0]}"
     return {
         "name": name,
         "label": label,
