@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pprint import pformat
-from typing import Any
+from typing import Any, Literal
 
 import nbformat
 
@@ -37,20 +37,24 @@ def notebook_text(exploration: Exploration) -> str:
     """
     scenario = exploration.scenario
     title = f"# {scenario.name}\n\n{scenario.question}\n\nFrom the explorer."
-    cells = [
-        nbformat.v4.new_markdown_cell(title),
-        nbformat.v4.new_code_cell(_building(exploration, scenario)),
-        nbformat.v4.new_code_cell("hr.explore(s)"),
-        nbformat.v4.new_code_cell("hr.price(s)"),
-        nbformat.v4.new_code_cell("hr.availability(s)"),
-    ]  # fmt: skip
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
+    return written(
+        ("markdown", title),
+        ("code", _building(exploration, scenario)),
+        ("code", "hr.explore(s)"),
+        ("code", "hr.price(s)"),
+        ("code", "hr.availability(s)"),
+    )
+
+
+def written(*cells: tuple[Literal["markdown", "code"], str]) -> str:
+    """A notebook of these cells, not run, as the text of its file."""
+    form: Any = nbformat.v4
+    make = {"markdown": form.new_markdown_cell, "code": form.new_code_cell}
+    made = [make[kind](text, id=f"cell-{place}") for place, (kind, text) in enumerate(cells)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    notebook = form.new_notebook(cells=made, metadata={"kernelspec": kernel})
     nbformat.validate(notebook)
-    text: str = nbformat.writes(notebook)
-    return text
+    return str(form.writes(notebook))
 
 
 def _building(exploration: Exploration, scenario: Scenario) -> str:

@@ -37,8 +37,9 @@ from sim.plan import (
     screened,
 )
 from sim.plan.hits import USABLE_FRACTION
+from sim.plan.objectives import at_most
 from sim.plan.response import Response, Servers, respond
-from sim.plan.screen import DEFAULT_MEMORY_GIB, at_most
+from sim.plan.screen import DEFAULT_MEMORY_GIB
 from sim.scenario import Reliability, Scenario
 
 Floats = NDArray[np.float64]

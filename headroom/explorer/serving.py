@@ -8,11 +8,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import nbformat
 from traitlets.config import Config
 from voila.app import Voila
 
 from headroom.arguments import scenario_at
+from headroom.explorer.exporting import written
 
 SHARE = Path(__file__).parent / "share"
 
@@ -75,12 +75,7 @@ def _notebook(name: str, run: Path | None) -> str:
         f"import os\n\nos.chdir({str(Path.cwd())!r})\n\nimport headroom as hr\n\n"
         f"hr.explore({name!r}, {None if run is None else str(run.resolve())!r})"
     )
-    cell = nbformat.v4.new_code_cell(source, id="explorer")
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    text: str = nbformat.writes(
-        nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-    )
-    return text
+    return written(("code", source))
 
 
 class _Page(Voila):  # type: ignore[misc]

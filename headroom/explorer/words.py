@@ -8,7 +8,7 @@ from headroom.explorer.named import words
 from headroom.explorer.pictures import Seen, figure_of, lost
 from headroom.plan_records import Figure
 from headroom.wording import amount, digits
-from sim.plan.screen import at_most
+from sim.plan.objectives import at_most
 from sim.scenario import Scenario
 
 NAMES = {
@@ -79,19 +79,21 @@ def _percent(share: float) -> str:
 
 def cards(scenario: Scenario, now: Seen, before: Seen | None) -> list[dict[str, Any]]:
     """The figures that matter, each with its range, its source and the baseline's."""
-    old = before
+    own, old = now.figures, None if before is None else before.figures
+    bound = f"headroom of {own.bound_by}"
+    book = f"book {scenario.prices.book}"
     return [
-        _card("p95", "p95 at the daily peak", "s", now.figures.p95_s,
-              old and old.figures.p95_s, source="formulas"),
-        _engine(now, old),
-        _card("hit-ratio", "cache hit ratio", "fraction", now.figures.hit_ratio.get("all"),
-              old and old.figures.hit_ratio.get("all"), source="formulas, long run"),
-        _card("headroom", f"headroom of {now.figures.bound_by}", "fraction",
-              _tightest(now.figures), old and _tightest(old.figures), source="at the daily peak"),
-        _card("bill", "a month", "usd", figure_of(now.figures.bill.total_usd),
-              old and figure_of(old.figures.bill.total_usd), source=f"book {scenario.prices.book}"),
-        _minutes(now, old),
-        _capacity(now, old),
+        _card("p95", "p95 at the daily peak", "s", own.p95_s, old.p95_s if old else None,
+              source="formulas"),
+        _engine(now, before),
+        _card("hit-ratio", "cache hit ratio", "fraction", own.hit_ratio.get("all"),
+              old.hit_ratio.get("all") if old else None, source="formulas, long run"),
+        _card("headroom", bound, "fraction", _tightest(own), _tightest(old) if old else None,
+              source="at the daily peak"),
+        _card("bill", "a month", "usd", figure_of(own.bill.total_usd),
+              figure_of(old.bill.total_usd) if old else None, source=book),
+        _minutes(now, before),
+        _capacity(now, before),
     ]  # fmt: skip
 
 

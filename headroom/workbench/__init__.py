@@ -2,14 +2,11 @@
 
 - `scenario`, `scenarios`: what is asked; `with_` changes it.
 - `predict`, `stack`, `compare`: foretell, measure on the live stack, set beside each other.
-<<<<<<< HEAD
 - `plan`, `whatif`, `price`, `availability`, `crowd`, `claims`: what models, price book and ledger
   say.
-=======
 - `plan`, `whatif`, `price`, `availability`, `claims`: what the models, the price book and the
   ledger say.
 - `explore`: all of it under sliders.
->>>>>>> a536a94 (Serve the explorer on its own with a token (in work))
 - `workload`, `run`: from access logs; from a run that was made before.
 """
 
@@ -45,11 +42,8 @@ __all__ = [
     "availability",
     "claims",
     "compare",
-<<<<<<< HEAD
     "crowd",
-=======
     "explore",
->>>>>>> a536a94 (Serve the explorer on its own with a token (in work))
     "plan",
     "predict",
     "price",

@@ -174,8 +174,9 @@ def test_a_share_of_the_mix_makes_the_others_room_and_more_than_all_is_refused(
     assert "fractions that sum to 1" in exploration.problems[0]
 
 
-def test_every_control_can_be_moved_and_says_what_it_moved(exploration: Exploration) -> None:
-    for control in controls_of(exploration.design):
+def test_every_control_can_be_moved_and_says_what_it_moved(million: Scenario) -> None:
+    design = Design(million)
+    for control in controls_of(design):
         match control.kind:
             case "menu":
                 other = next(o for o in control.options if o not in (str(control.value), "none"))
@@ -183,14 +184,15 @@ def test_every_control_can_be_moved_and_says_what_it_moved(exploration: Explorat
             case "check":
                 value = not control.value
             case _:
-                value = 2 if control.is_whole else 2.0
-        if control.name == "workload.daily_active_fraction":
-            value = 0.15  # within the range that the scenario states for it
-        exploration.set(control.name, value)
-        assert exploration.problems == (), control.name
-        now = {each.name: each.value for each in controls_of(exploration.design)}
-        assert now[control.name] == value
-        exploration.reset()
+                value = 2 if control.is_whole else 0.5
+        if control.name == "workload.profile.peak_to_mean":
+            value = 2.0
+        now = {
+            each.name: each.value for each in controls_of(design.with_value(control.name, value))
+        }
+        assert now.pop(control.name) == value
+        kept = {each.name: each.value for each in controls_of(design) if each.name in now}
+        assert control.group == "Mix of requests" or now == kept
 
 
 def test_a_cache_taken_away_and_put_back_is_the_one_it_was(million: Scenario) -> None:
