@@ -46,7 +46,15 @@ class Balancer:
         eligible = [member for member in self.members if member.eligible]
         if not eligible:
             raise Refused(Outcome.FAILED)
-        return min(eligible, key=lambda member: member.connections)  # ties: the first in order
+        fewest = min(member.connections for member in eligible)
+        tied = [member for member in eligible if member.connections == fewest]
+        if len(tied) > 1:  # nginx's smooth round robin among those
+            for member in tied:
+                member.credit += 1
+            best = max(tied, key=lambda member: member.credit)
+            best.credit -= len(tied)
+            return best
+        return tied[0]
 
     def _power_of_two(self, attempt: Attempt) -> StationState:
         eligible = [member for member in self.members if member.eligible]

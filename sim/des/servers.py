@@ -42,6 +42,7 @@ class StationState:
         self.active = True
         self.eligible = True
         self.connections = 0  # attempts that hold this replica
+        self.credit = 0  # of its turn among replicas that are equally busy
         # Visits in order of arrival; kept only where a crash may have to fail them.
         self.present: dict[Visitor, None] | None = {} if keeps_order else None
         # Accounts.

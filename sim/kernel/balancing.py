@@ -37,11 +37,23 @@ def _next_eligible(w: World, group: Any) -> int:
 
 @compiled
 def _least_busy(w: World, group: Any) -> int:
-    best, fewest = -1, 0
+    best, fewest, tied = -1, 0, 0
     for place in range(group.count):
         station = w.stations[w.members[group.first + place]]
         if station.eligible and (best < 0 or station.connections < fewest):
-            best, fewest = place, station.connections
+            best, fewest, tied = place, station.connections, 1
+        elif station.eligible and station.connections == fewest:
+            tied += 1
+    if tied < 2:
+        return best
+    most = 0
+    for place in range(best, group.count):
+        station = w.stations[w.members[group.first + place]]
+        if station.eligible and station.connections == fewest:
+            station.credit += 1
+            if place == best or station.credit > most:
+                best, most = place, station.credit
+    w.stations[w.members[group.first + best]].credit -= tied
     return best
 
 

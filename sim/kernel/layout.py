@@ -33,9 +33,9 @@ CODE = _record(
 )
 STATION = _record(
     kind=I32, host=I32, slots=I64, limit=I64, down=I32, known_down=I32, drains=I32, active=I32,
-    eligible=I32, connections=I64, here=I64, in_service=I64, free_slots=I64, free_at=I64,
-    first=I32, last=I32, visits=I64, completed=I64, wait_s=F64, busy_s=F64, counted_s=F64,
-    set=I32, place=I32,
+    eligible=I32, connections=I64, credit=I64, here=I64, in_service=I64, free_slots=I64,
+    free_at=I64, first=I32, last=I32, visits=I64, completed=I64, wait_s=F64, busy_s=F64,
+    counted_s=F64, set=I32, place=I32,
 )
 HOST = _record(  # also the shared cores of a processor-sharing station without host
     shares=I32, cores=I64, stretch=F64, busy=I64, first=I32, last=I32, busy_s=F64, counted_s=F64,

@@ -102,7 +102,8 @@ class Station:
 class Group:
     """Replicas behind a load balancer. A request keeps the replica it was given, per attempt.
 
-    `least_connections` counts the attempts that hold the replica, in service or not;
+    `least_connections` counts the attempts that hold the replica, in service or not, and takes
+    turns among those with equally few (smooth round robin, as nginx does);
     `power_of_two` compares two replicas drawn at random.
     """
 

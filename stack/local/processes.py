@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -121,10 +122,37 @@ class Children:
 
 
 def tell(report: int, event: str, **values: Any) -> None:
-    """Send one event to whoever started the stack, if they still listen."""
-    line = json.dumps({"event": event, **values}) + "\n"
+    """Send one event to whoever started the stack, if they still listen.
+
+    One for which the pipe has no room is dropped: an owner who does not read must not stop the
+    stack, and `stack.json` tells the same. What was begun is ended before the next one.
+    """
+    os.set_blocking(report, False)
+    begun = _begun.pop(report, b"")
+    line = (json.dumps({"event": event, **values}) + "\n").encode()
     with contextlib.suppress(BrokenPipeError):
-        os.write(report, line.encode())
+        for text in (begun, line):
+            left = text[_written(report, text) :]
+            if left and (text is begun or len(left) < len(text)):
+                _begun[report] = left
+            if left:
+                return
+
+
+_begun: dict[int, bytes] = {}  # the rest of an event, by pipe
+READS_WITHIN_S = 0.2  # an owner who reads at all
+
+
+def _written(report: int, text: bytes) -> int:
+    """How much of it the pipe took; waits for a reader only in the middle of a text."""
+    done = 0
+    while done < len(text):
+        try:
+            done += os.write(report, text[done:])
+        except BlockingIOError:
+            if not done or not select.select((), (report,), (), READS_WITHIN_S)[1]:
+                break
+    return done
 
 
 def last_lines(log: Path, count: int = 20) -> tuple[str, ...]:
