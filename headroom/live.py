@@ -2,17 +2,23 @@
 
 import contextlib
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import psutil
 import redis
 
 from headroom.dilation import dilated
 from sim.scenario import Scenario
+from stack.errors import PartFailed
 from stack.gates.emulation import Emulation
 from stack.infra.catalogue import Catalogue
 from stack.infra.limits import Limits
 from stack.infra.settings import SeedSettings
+from stack.load.priority import run_in_real_time
 from stack.load.requests import Credentials
 from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
 from stack.worker.changes import BATCH as INDEX_BATCH
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from stack.infra.seed import Seeded
 
 Say = Callable[[str], None]
+RELOAD_S = 20.0
 
 
 def stack_spec(
@@ -177,6 +184,27 @@ def empty_cache(info: StackInfo) -> None:
     if info.redis_url is not None:
         with redis.Redis.from_url(info.redis_url) as client:
             client.flushdb()
+
+
+def fresh_balancer(info: StackInfo) -> None:
+    """Let the load balancer forget whose turn it was, so that its next cell begins as a model's.
+
+    Raises PartFailed when it does not take up anew.
+    """
+    pid = info.part("nginx").pid
+    assert pid is not None
+    master = psutil.Process(pid)
+    old = {worker.pid for worker in master.children()}
+    os.kill(pid, signal.SIGHUP)
+    deadline_s = time.monotonic() + RELOAD_S
+    while not (now := {worker.pid for worker in master.children()}) or now & old:
+        if time.monotonic() > deadline_s:
+            lines = info.part("nginx").log.read_text(errors="replace").splitlines()[-20:]
+            raise PartFailed(part="nginx", what="did not begin anew", last_lines=lines)
+        time.sleep(0.02)
+    if info.spec.emulation is not None:
+        for worker in now:
+            run_in_real_time(worker)
 
 
 @contextlib.contextmanager

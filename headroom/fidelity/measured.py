@@ -12,7 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from headroom.artefacts import Conditions, Run
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.topologies import Topology
-from headroom.live import catalogue_of, credentials_of, empty_cache, kind_of, pids_of
+from headroom.live import (
+    catalogue_of,
+    credentials_of,
+    empty_cache,
+    fresh_balancer,
+    kind_of,
+    pids_of,
+)
 from headroom.measure import conditions_of
 from headroom.traces import write_trace
 from sim.workload import Trace
@@ -71,9 +78,13 @@ class Offered:
 
 
 def offered(topology: Topology, cell: Cell, trace: Trace, info: StackInfo, folder: Path) -> Offered:
-    """Offer a cell's requests to the running stack, with a cold cache."""
+    """Offer a cell's requests to the running stack, with a cold cache.
+
+    The load balancer begins anew, too.
+    """
     assert info.base_url is not None
     empty_cache(info)
+    fresh_balancer(info)
     path = write_trace(Run(folder), cell.name, trace)
     out = folder / f"{cell.name}.load.parquet"
     before = _counters(info)
