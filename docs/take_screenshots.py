@@ -8,7 +8,6 @@ in JupyterLab; `explorer` opens the explorer. Each is written to docs/images at 
 import argparse
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
+import nbformat
 import pyvips
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -28,6 +28,7 @@ from stack.local.ports import free_port
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 TOKEN = secrets.token_urlsafe()  # of a server that lives for a minute
+FIRST = "00_start_here.ipynb"
 LIMIT_BYTES = 150_000
 LIMIT_MS = 300_000
 COLOURS = 64  # of a picture's palette; text stays sharp
@@ -49,14 +50,19 @@ def notebook(page: Page) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         (project / "notebooks").mkdir()
-        shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", project / "notebooks")
+        source = nbformat.read(ROOT / "notebooks" / FIRST, as_version=4)
+        for cell in source.cells:
+            if cell.cell_type == "code":
+                cell.outputs = []
+        nbformat.write(source, project / "notebooks" / FIRST)
         for name in ("scenarios", "reports"):
             (project / name).symlink_to(ROOT / name)
         with served(["lab", "--no-browser"], project, "/api/status") as url:
-            page.goto(f"{url}/lab?token={TOKEN}")
+            page.goto(f"{url}/?token={TOKEN}")
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            page.get_by_text("loads counted; the peak is").wait_for(timeout=LIMIT_MS)
+            done = page.locator(".jp-OutputArea-output", has_text="loads counted; the peak is")
+            done.wait_for(timeout=LIMIT_MS)
             page.keyboard.press("Control+b")  # the file browser gives its room to the notebook
             page.locator(".headroom .answer").last.scroll_into_view_if_needed()
             page.locator(".js-plotly-plot .main-svg").first.wait_for()

@@ -38,6 +38,8 @@ from headroom.wording import digits, with_range
 from headroom.workbench import frames
 from headroom.workbench.cell import in_a_cell
 
+NOTICED = 1.05  # times as long: what a reader would call slower
+
 STYLE = (
     "<style>"
     ".headroom{--hr-line:rgba(128,128,128,.35)}"
@@ -54,6 +56,10 @@ STYLE = (
     ".headroom .r{opacity:.75;font-size:.92em}"
     "</style>"
 )
+
+
+# Two dollar signs are prices here: JupyterLab would set what stands between them as a formula.
+NO_MATHS = "mathjax_ignore tex2jax_ignore"
 
 
 class Answer(ABC):
@@ -107,8 +113,8 @@ class Answer(ABC):
         verdict = f"{pill(self.status)} " if self.status else ""
         said = html.escape(spaced(self.sentence))
         return Html(
-            f'{STYLE}<div class="headroom"><p class="answer">{verdict}{said}</p>'
-            f"{self._details()}</div>"
+            f'{STYLE}<div class="headroom {NO_MATHS}"><p class="answer">'
+            f"<strong>{verdict}{said}</strong></p>{self._details()}</div>"
         )
 
 
@@ -200,8 +206,10 @@ class Plan(Answer):
 
     @property
     def sentence(self) -> str:
-        """What to buy; or that nothing does, and why."""
-        return sentences(self.artefact)[0]
+        """What to buy; or that nothing does all, and what does the rest."""
+        first, *others = sentences(self.artefact)
+        rest = [text for text in others if text.startswith("What meets all the rest")]
+        return " ".join([first, *rest])
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -242,7 +250,9 @@ class WhatIfs(Answer):
         if worst is not None and worst.p95_s.before is not None and worst.p95_s.after is not None:
             before, after = worst.p95_s.before * 1e3, worst.p95_s.after * 1e3
             said.append(
-                f"p95 moves most, from {digits(before)} to {digits(after)} ms, by: {worst.words}."
+                f"p95 rises most, from {digits(before)} to {digits(after)} ms, by: {worst.words}."
+                if after > before * NOTICED
+                else "None of the others raises p95 by a twentieth."
             )
         bars_ = found.tornado["p95_s"].bars
         if bars_:

@@ -86,6 +86,11 @@ class Crowd(Answer):
         return float(self._judged.p95_s.max())
 
     @property
+    def servers_in_worst(self) -> int:
+        """API servers that served in the worst minute: the autoscaler may have come too late."""
+        return int(self._judged.sort_values("p95_s").servers.iloc[-1])
+
+    @property
     def peak_per_s(self) -> float:
         """The load of the highest minute."""
         return float(self._judged.load_per_s.max())
@@ -111,7 +116,8 @@ class Crowd(Answer):
         )
         return (
             f"At {digits(self.peak_per_s)} req/s in the highest minute {grown}; p95 of the worst "
-            f"minute is {amount(self.worst_p95_s, 's')}, "
+            f"minute, with {self.servers_in_worst} of them serving, is "
+            f"{amount(self.worst_p95_s, 's')}, "
             f"{amount(self.scenario.objectives.p95_s, 's')} allowed; "
             f"{amount(self.error_fraction, 'fraction')} of requests fail."
         )
@@ -133,6 +139,7 @@ class Crowd(Answer):
             drawn.update_yaxes(title={"text": title}, rangemode="tozero", row=row, col=1)
         drawn.add_hline(y=aims.p95_s * 1000, line={"color": palette.NEUTRAL, "dash": "dash"}, row=2)
         drawn.update_xaxes(title={"text": "Minutes"}, row=3, col=1)
+        drawn.update_yaxes(dtick=1 if frame.servers.max() < 6 else None, row=3, col=1)
         drawn.update_layout(template=theme.template(), height=520, showlegend=False)
         rows = [
             [str(r["minute"]), digits(r["load_per_s"]), amount(r["p95_s"], "s"), str(r["servers"])]
@@ -153,4 +160,5 @@ class Crowd(Answer):
             else "Service demands as calibrated on the live stack."
         )
         rows = [(f"{at_s / 60:.1f}", str(count)) for at_s, count in self.actions]
-        return paragraph(said) + table(("Minute", "Servers asked for"), rows, numeric=(0, 1))
+        asked = table(("Minute", "Servers asked for"), rows, numeric=(0, 1)) if rows else ""
+        return paragraph(said) + asked

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.resources import files
 from typing import NoReturn
 
 from headroom.errors import HeadroomError
@@ -30,4 +31,7 @@ def lab_command(port: int, *, browser: bool) -> list[str]:
 def serve(port: int, *, browser: bool) -> NoReturn:
     """Become JupyterLab: Ctrl-C ends it, its kernels, and the stacks that they own."""
     command = lab_command(port, browser=browser)
-    os.execv(command[0], command)  # noqa: S606 - a command of ours, without a shell
+    own = str(files("headroom.workbench").joinpath("jupyter"))  # no question about news
+    paths = os.pathsep.join([own, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])])
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": paths}
+    os.execve(command[0], command, environment)  # noqa: S606 - a command of ours, no shell

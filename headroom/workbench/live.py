@@ -23,7 +23,7 @@ from headroom.predict import predict
 from headroom.sections import Html, table
 from headroom.trial import Trial, trial
 from headroom.workbench.answers import STYLE
-from headroom.workbench.cell import Progress, in_a_cell
+from headroom.workbench.cell import Progress, home, in_a_cell
 from headroom.workbench.evidence import Calibrated, Forecast, Measurement
 from headroom.workbench.studies import Study, study_of
 from sim.errors import InvalidScenario, Problem
@@ -155,7 +155,7 @@ class LiveStack:
         calibrated = self._calibration(asked)
         run = calibrated
         if calibrated.has(Prediction) or study_of(calibrated.scenario) != asked:
-            run = Run.create(RUNS, asked)
+            run = Run.create(home() / RUNS, asked)
             for kind in (Calibration, Machine):
                 run.write(calibrated.read(kind))
         with Progress("predicting, before any load is offered") as say:
@@ -180,7 +180,7 @@ class LiveStack:
             meanwhile: called while the load lasts, such as `lambda: live.scale(3)`.
         Returns: the seeded requests and what was measured of them after the warm-up.
         """
-        folder = RUNS / "trials" / self._name
+        folder = home() / RUNS / "trials" / self._name
         with Progress(f"offering {load_per_s:g} req/s for {duration_s:g} s"), _beside(meanwhile):
             return trial(
                 self.scenario, self.info, folder, load_per_s, duration_s, warmup_s=warmup_s
@@ -194,7 +194,7 @@ class LiveStack:
             `live.lost_writes`, those that were acknowledged and are gone.
         Raises: TimeoutError when no other member takes over.
         """
-        folder, rng = RUNS / "trials", np.random.default_rng(self.scenario.experiment.seed)
+        folder, rng = home() / RUNS / "trials", np.random.default_rng(self.scenario.experiment.seed)
         with Progress("killing the primary under writes") as say:
             found = failover(Live(self.scenario, self.info, self.info, folder, rng))
             for part in self.info.parts:
@@ -229,7 +229,7 @@ class LiveStack:
     def _calibration(self, scenario: Scenario) -> Run:
         """The run that holds this stack's calibration."""
         if self._calibrated is None:
-            run = Run.create(RUNS, scenario)
+            run = Run.create(home() / RUNS, scenario)
             with Progress("calibrating at low load") as say:
                 calibrate(run, self.info, say)
             self._calibrated = run

@@ -18,23 +18,22 @@ from headroom.predict import predict as predicted
 from headroom.price import priced
 from headroom.whatif import what_ifs
 from headroom.workbench.answers import Availability, Bill, Claims, Plan, WhatIfs
-from headroom.workbench.cell import Progress, as_asked, in_a_cell
+from headroom.workbench.cell import Progress, as_asked, home, in_a_cell
 from headroom.workbench.crowds import Crowd
 from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
 from headroom.workbench.live import LiveStack
-from headroom.workbench.studies import scenario, study_of
+from headroom.workbench.studies import Asked, scenario, study_of
 from sim.cost import price_book
-from sim.scenario import Scenario
 
 Known = Run | Calibrated | Forecast | Measurement | Comparison  # what holds a calibration
 
 
 @in_a_cell
-def predict(s: Scenario, live: LiveStack | None = None) -> Forecast:
+def predict(s: Asked, live: LiveStack | None = None) -> Forecast:
     """Foretell latency, capacity, hit ratio and what binds, at loads nobody has offered.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         live: its running stack, which is calibrated at low load first. Without one the service
             demands of the shipped example stand in; the answer says so.
     Raises: InvalidScenario when the demands of an operation are not known; HeadroomError when
@@ -43,30 +42,32 @@ def predict(s: Scenario, live: LiveStack | None = None) -> Forecast:
     >>> import headroom as hr
     >>> p = hr.predict(hr.scenario("million-users"))  # doctest: +SKIP
     """
+    study = study_of(s)
     if live is not None:
-        return live.forecast(s)
-    run = Run.create(RUNS, s)
+        return live.forecast(study)
+    run = Run.create(home() / RUNS, study)
     machine = files("headroom").joinpath("example_machine.json").read_bytes()
     for artefact in (_example(), Machine.model_validate_json(machine)):
         run.write(artefact)
-    with Progress(f"predicting {s.name} from the example's calibration") as say:
+    with Progress(f"predicting {study.name} from the example's calibration") as say:
         predicted(run, say)
     return Forecast(run, assumed=True)
 
 
 @in_a_cell
-def stack(s: Scenario, *, name: str | None = None) -> LiveStack:
+def stack(s: Asked, *, name: str | None = None) -> LiveStack:
     """The scenario's stack on this machine; use it as a block, or call `start` and `stop`.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         name: of the stack, where several of a scenario run at once.
 
     >>> import headroom as hr
     >>> with hr.stack(hr.scenario("laptop")) as live:  # doctest: +SKIP
     ...     m = live.measure()
     """
-    return LiveStack(s, name or f"lab-{s.name}"[:63])
+    study = study_of(s)
+    return LiveStack(study, name or f"lab-{study.name}"[:63])
 
 
 @in_a_cell
@@ -84,11 +85,11 @@ def compare(forecast: Forecast, measurement: Measurement) -> Comparison:
 
 
 @in_a_cell
-def plan(s: Scenario, known: Known | None = None, **changes: Any) -> Plan:
+def plan(s: Asked, known: Known | None = None, **changes: Any) -> Plan:
     """The cheapest architecture that meets every objective with a stated probability.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         known: what holds a calibration of this service, such as a forecast from a live stack;
             without it the shipped example's demands stand in, between half and twice of them.
         changes: fields of the scenario's `plan`, such as confidence_fraction=0.8, futures=200.
@@ -97,14 +98,15 @@ def plan(s: Scenario, known: Known | None = None, **changes: Any) -> Plan:
     >>> import headroom as hr
     >>> hr.plan(hr.scenario("million-users"), futures=200)  # doctest: +SKIP
     """
-    asked = _with_plan(s, changes)
-    with Progress(f"planning {s.name}") as say:
+    study = study_of(s)
+    asked = study.with_({f"plan.{name}": value for name, value in changes.items()})
+    with Progress(f"planning {study.name}") as say:
         return Plan(planned(asked, demands_for(_run(known)), say))
 
 
 @in_a_cell
 def whatif(
-    s: Scenario,
+    s: Asked,
     *names: str,
     known: Known | None = None,
     size: float | None = None,
@@ -113,7 +115,7 @@ def whatif(
     """What changes would do to the architecture, and which uncertain input matters.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         names: such as "growth", "cold_cache", "lost_primary"; none asks all.
         known: as in `plan`.
         size: of the one change that is asked: a factor; of "hit_ratio" a share of 1.
@@ -123,17 +125,18 @@ def whatif(
     >>> import headroom as hr
     >>> hr.whatif(hr.scenario("million-users"), "growth", size=3.0)  # doctest: +SKIP
     """
-    with Progress(f"what if, on {s.name}") as say:
-        found = what_ifs(s, demands_for(_run(known)), say, names, size=size, region=region)
+    study = study_of(s)
+    with Progress(f"what if, on {study.name}") as say:
+        found = what_ifs(study, demands_for(_run(known)), say, names, size=size, region=region)
     return WhatIfs(found)
 
 
 @in_a_cell
-def price(s: Scenario, *, replicas: int | None = None) -> Bill:
+def price(s: Asked, *, replicas: int | None = None) -> Bill:
     """The monthly bill, from a dated price book.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         replicas: API servers in place of the scenario's.
     Raises: InvalidScenario for a price that the book does not have.
 
@@ -141,15 +144,16 @@ def price(s: Scenario, *, replicas: int | None = None) -> Bill:
     >>> round(hr.price(hr.scenario("million-users")).artefact.stated_total_usd)
     975
     """
-    return Bill(priced(s, replicas))
+    study = study_of(s)
+    return Bill(priced(study, replicas))
 
 
 @in_a_cell
-def availability(s: Scenario, *, api_needed: int = 1, months: int = MONTHS) -> Availability:
+def availability(s: Asked, *, api_needed: int = 1, months: int = MONTHS) -> Availability:
     """Minutes lost a month, the single points of failure, and what removing each costs.
 
     Args:
-        s: the scenario.
+        s: the scenario, or its name.
         api_needed: API servers that the demand takes.
         months: simulated.
 
@@ -157,8 +161,9 @@ def availability(s: Scenario, *, api_needed: int = 1, months: int = MONTHS) -> A
     >>> hr.availability(hr.scenario("million-users"), months=200).status
     'FAIL'
     """
+    study = study_of(s)
     return Availability(
-        available(s, price_book(s.prices.book), api_needed=api_needed, months=months)
+        available(study, price_book(study.prices.book), api_needed=api_needed, months=months)
     )
 
 
@@ -184,7 +189,7 @@ def claims(
     >>> hr.claims()  # doctest: +SKIP
     """
     wanted = load_ledger(as_asked(ledger)).only(only)
-    run = _run(known) or Run.create(RUNS, scenario(wanted.scenario))
+    run = _run(known) or Run.create(home() / RUNS, scenario(wanted.scenario))
     with Progress(f"judging {len(wanted.claims)} claims") as say:
         if live:
             asked = wanted if live is True else wanted.only(live)
@@ -193,20 +198,21 @@ def claims(
 
 
 @in_a_cell
-def crowd(s: Scenario, known: Known | None = None) -> Crowd:
+def crowd(s: Asked, known: Known | None = None) -> Crowd:
     """The minutes around the highest one of the scenario's demand, autoscaler included.
 
     Args:
-        s: the scenario; its profile says how demand moves, its autoscaling what reacts.
+        s: the scenario, or its name: its demand's profile, and its autoscaling.
         known: what holds a calibration of this service; without it the shipped example's.
     Raises: InvalidScenario for an unknown recording, or an operation not measured.
 
     >>> import headroom as hr
     >>> hr.crowd(hr.scenario("flash-crowd"))  # doctest: +SKIP
     """
+    study = study_of(s)
     held = _run(known)
-    with Progress(f"simulating the crowd of {s.name}"):
-        return Crowd(s, held.read(Calibration) if held else _example(), assumed=held is None)
+    with Progress(f"simulating the crowd of {study.name}"):
+        return Crowd(study, held.read(Calibration) if held else _example(), assumed=held is None)
 
 
 @in_a_cell
@@ -249,10 +255,6 @@ def _run(known: Known | None) -> Run | None:
     if isinstance(known, Comparison):
         known = known.measurement
     return known.run
-
-
-def _with_plan(s: Scenario, changes: dict[str, Any]) -> Scenario:
-    return study_of(s).with_({f"plan.{name}": value for name, value in changes.items()})
 
 
 def _megabytes(say: Callable[[str], None]) -> Callable[[int, int], None]:

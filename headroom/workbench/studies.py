@@ -7,11 +7,13 @@ from typing import Any, Self
 
 from headroom.sections import Html, table
 from headroom.wording import digits
+from headroom.workbench.answers import NO_MATHS, STYLE
 from headroom.workbench.cell import as_asked, home, in_a_cell
 from sim.checked_yaml import checked, load_checked
 from sim.errors import InvalidScenario, Problem
 from sim.scenario import Scenario
 
+Asked = Scenario | str
 SHORT = {"workload.users": "workload.registered_users"}
 
 
@@ -60,18 +62,21 @@ class Study(Scenario):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        rows = [
+        rows: list[tuple[str, str]] = [
             ("Users", f"{self.workload.registered_users:,} registered, {_demand(self)}"),
             ("Architecture", _architecture(self)),
             ("Objectives", _objectives(self)),
-            *(
-                ("Changed here", f"{path}: {old} → {new}")
-                for path, (old, new) in self.changes.items()
-            ),
         ]
+        changed = [
+            html.escape(f"{path}: {_told(old)} → {_told(new)}")
+            for path, (old, new) in self.changes.items()
+        ]
+        if changed:
+            rows.append(("Changed here", Html("<br>".join(changed))))
         return Html(
-            f"<p><strong>{html.escape(self.name)}</strong>: {html.escape(self.question)}</p>"
-            + table(("", ""), rows)
+            f'{STYLE}<div class="headroom {NO_MATHS}"><p class="answer">'
+            f"<strong>{html.escape(self.name)}: {html.escape(self.question)}</strong></p>"
+            f"{table(('', ''), rows)}</div>"
         )
 
 
@@ -100,10 +105,15 @@ def scenarios() -> list[str]:
     return sorted(path.stem for path in Path("scenarios").glob("*.yaml"))
 
 
-def study_of(asked: Scenario) -> Study:
-    """A scenario as one of the bench."""
+def study_of(asked: object) -> Study:
+    """A scenario, or the one of that name, as one of the bench."""
     if isinstance(asked, Study):
         return asked
+    if isinstance(asked, str):
+        return scenario(asked)
+    if not isinstance(asked, Scenario):
+        allowed = "a scenario, such as hr.scenario(…) gives, or its name"
+        raise InvalidScenario(Problem("scenario", type(asked).__name__, allowed))
     return checked(Study, asked.model_dump(mode="json"), source=asked.name)
 
 
@@ -136,6 +146,10 @@ def _leaves(data: object, path: str = "") -> Iterable[tuple[str, object]]:
             yield from _leaves(value, f"{path}.{name}" if path else str(name))
     else:
         yield path, data
+
+
+def _told(value: object) -> str:
+    return "nothing" if value is None else str(value)
 
 
 def _demand(study: Study) -> str:

@@ -70,10 +70,13 @@ def process(module: str, info: StackInfo, log: Path, **changed: str) -> Iterator
 
 
 def until(
-    condition: Callable[[], bool], claim: str, explain: Callable[[], object] = lambda: ""
+    condition: Callable[[], bool],
+    claim: str,
+    explain: Callable[[], object] = lambda: "",
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Return once `condition` holds; fail after a while, saying what did not come true."""
-    limit_s = time.monotonic() + PATIENCE_S
+    limit_s = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < limit_s, f"not within {PATIENCE_S:g} s: {claim}: {explain()}"
+        assert time.monotonic() < limit_s, f"not within {patience_s:g} s: {claim}: {explain()}"
         time.sleep(0.05)

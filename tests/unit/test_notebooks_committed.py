@@ -9,6 +9,8 @@ import pytest
 from headroom.notebooks import LIMIT_BYTES, questions
 
 QUESTIONS = questions()
+# Bill and ledger quote the document's figures in their prose, and assert them cell by cell.
+CHECKED = [path for path in QUESTIONS if not path.stem.startswith(("07_", "09_"))]
 
 
 @pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
@@ -37,6 +39,56 @@ def test_a_question_notebook_is_small_and_thin_and_names_no_machine(path: Path) 
             assert not re.search(r"import \*|sys\.path|pip install", cell.source)
 
 
-def test_there_are_notebooks_for_latency_hit_ratio_and_price() -> None:
-    names = " ".join(path.stem for path in QUESTIONS)
-    assert all(word in names for word in ("latency", "hit_ratio", "price"))
+ORDER = (
+    "00_start_here",
+    "01_what_one_request_costs",
+    "02_cache_hit_ratio",
+    "03_latency_under_load",
+    "04_assignment_against_production",
+    "05_what_breaks_first",
+    "06_failover_and_cold_cache",
+    "07_price_of_a_million_users",
+    "08_flash_crowd",
+    "10_your_own_system",
+)
+
+
+def test_there_is_a_notebook_for_each_question_in_reading_order() -> None:
+    names = [path.stem for path in QUESTIONS]
+    assert [name for name in names if name in ORDER] == list(ORDER)
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=lambda path: path.stem)
+def test_every_figure_of_the_stated_answer_is_asserted_by_the_notebook(path: Path) -> None:
+    """A figure of the answer stands, as itself or as a share, in the cell that checks it."""
+    cells = nbformat.read(path, as_version=4).cells
+    answer = re.search(r"\*\*Answer\.\*\*(.*?)(?:\n\n|$)", cells[0].source, re.DOTALL)
+    assert answer is not None
+    checks = [c.source for c in cells if "answer" in c.metadata.get("tags", [])]
+    assert len(checks) == 1
+    assert checks[0].count("assert ") >= 2
+    asserted = {float(text) for text in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", checks[0])}
+    for figure in figures(answer[1]):
+        scaled = {round(figure * scale, 9) for scale in (1, 1e-2, 1e-3)}
+        assert scaled & asserted, f"{figure:g} is stated and not asserted"
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=lambda path: path.stem)
+def test_prose_between_the_cells_holds_no_figure_that_nobody_computed(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    for cell in cells[1:-1]:
+        if cell.cell_type == "markdown":
+            assert figures(cell.source) == [], cell.source
+
+
+@pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
+def test_a_question_notebook_ends_with_what_to_change(path: Path) -> None:
+    last = nbformat.read(path, as_version=4).cells[-1]
+    assert last.cell_type == "markdown"
+    assert last.source.startswith("**Change this and run again:**")
+
+
+def figures(text: str) -> list[float]:
+    """Numbers of a text; not those in code, nor in names such as p95."""
+    said = re.sub(r"`[^`]*`", "", text).replace(",", "")
+    return [float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", said)]

@@ -15,13 +15,14 @@ from example_run import example_run
 
 import headroom as hr
 from headroom.artefacts import Run, Verdict
+from headroom.errors import HeadroomError
 from headroom.plan import example_demands, planned
 from headroom.price import priced
 from headroom.workbench.cell import in_a_cell, lines_of
 from headroom.workbench.studies import study_of
 from sim.errors import InvalidScenario
 from sim.scenario_file import dump_yaml, load_scenario, parse_scenario
-from stack.errors import PartFailed
+from stack.errors import PartFailed, StackNotRunning
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,6 +122,12 @@ def test_an_error_in_a_cell_is_one_line_that_names_what_where_and_what_is_allowe
     ]
 
 
+def test_a_name_stands_for_its_scenario_and_nothing_else_does() -> None:
+    assert hr.price("laptop").sentence == hr.price(hr.scenario("laptop")).sentence
+    with pytest.raises(InvalidScenario, match="scenario: 'dict' is not allowed; allowed: a scen"):
+        hr.price({"name": "laptop"})
+
+
 def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(InvalidScenario, match=r"'milion-users' is not allowed; .*million-users"):
         hr.scenario("milion-users")
@@ -208,3 +215,35 @@ def test_the_answers_are_those_of_the_steps_behind_the_commands() -> None:
 def test_a_picture_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(ValueError, match="'pie' is not allowed; allowed: stated and re-priced"):
         hr.price(hr.scenario("million-users")).plot("pie")
+
+
+def test_a_crowd_is_answered_minute_by_minute_and_wakes_the_autoscaler_only_if_it_must() -> None:
+    design = hr.scenario("flash-crowd")
+    calm = hr.crowd(design)
+    assert calm.status == "PASS"
+    assert calm.most_servers == calm.servers_at(1800.0) == design.topology.api.replicas
+    assert calm.frame.load_per_s.idxmax() == pytest.approx(30, abs=3)  # minutes into the crowd
+    alone = {"topology.api.replicas": 1, "topology.api.autoscaling.min_replicas": 1}
+    crowded = hr.crowd(design.with_(alone, workload__users=18_000_000))
+    asked_s, count = crowded.actions[0]
+    assert crowded.servers_at(asked_s + 1) == 1  # it boots yet
+    assert crowded.servers_at(asked_s + design.topology.api.autoscaling.boot_s) == count == 2
+
+
+def test_a_stack_in_dilated_time_is_refused_with_where_it_runs() -> None:
+    with pytest.raises(InvalidScenario, match=r"time\.scale: 20\.0 is not allowed.*fidelity"):
+        hr.stack(hr.scenario("laptop").with_(time__scale=20.0))
+
+
+def test_a_stack_that_does_not_run_says_so_and_stops_without_harm() -> None:
+    live = hr.stack(hr.scenario("laptop"))
+    assert repr(live) == "LiveStack('laptop', not running)"
+    live.stop()
+    with pytest.raises(StackNotRunning):
+        assert live.url
+
+
+def test_a_forecast_of_another_architecture_is_not_measured_on_this_stack(run: Run) -> None:
+    live = hr.stack(hr.scenario("assignment"))
+    with pytest.raises(HeadroomError, match=r"another architecture .* api_replicas"):
+        live.measure(hr.run(run.folder).forecast)
