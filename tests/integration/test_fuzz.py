@@ -7,6 +7,7 @@ Cases come from the API's own description (schemathesis) and from the graph's sc
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from itertools import cycle
 from os import environ
 
@@ -42,25 +43,39 @@ KNOWN = {
 ALWAYS = {400, 401, 404, 405, 408, 413, 414, 415, 422, 431}
 
 
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory):
-    """A seeded stack with every part but a search node."""
+@contextmanager
+def seeded_stack(folder, search_engine, **more):
+    """A stack with every part; its info."""
     spec = StackSpec(
-        name="fuzzed",
+        name=folder.name,
         api_replicas=1,
         database_members=1,
-        search_engine="mongo_text",
+        search_engine=search_engine,
         cache_memory_mib=32,
         workers=1,
         images=True,
         events=True,
         service_env={"HEADROOM_CATALOGUE": CATALOGUE.model_dump_json()},
     )
-    with start(spec, tmp_path_factory.mktemp("stacks") / "fuzzed") as running:
+    with start(spec, folder, **more) as running:
         command = [sys.executable, "-m", "stack.infra.seed"]
         variables = {**environ, **running.info.service_environment()}
         subprocess.run(command, env=variables, check=True, timeout=60, capture_output=True)
         yield running.info
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    with seeded_stack(tmp_path_factory.mktemp("stacks") / "fuzzed", "mongo_text") as info:
+        yield info
+
+
+@pytest.fixture
+def fuzzed_whole(tmp_path, elasticsearch_home):
+    with seeded_stack(
+        tmp_path / "fuzzed-whole", "elasticsearch", elasticsearch_home=elasticsearch_home
+    ) as info:
+        yield info
 
 
 def each_case(strategy, count, ask):
@@ -194,9 +209,9 @@ def test_made_up_queries_of_the_graph_end_in_data_or_in_an_error_that_says_why(f
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_5000_made_up_requests_get_no_5xx(fuzzed, record_property):
-    faults, statuses = faults_of_routes(fuzzed, 170)
-    found, of_graph = faults_of_graph(fuzzed, 800)
+def test_5000_made_up_requests_get_no_5xx(fuzzed_whole, record_property):
+    faults, statuses = faults_of_routes(fuzzed_whole, 170)
+    found, of_graph = faults_of_graph(fuzzed_whole, 800)
     record_property("statuses", sorted((statuses + of_graph).items()))
     assert faults + found == []
     assert (statuses + of_graph).total() >= 5_000

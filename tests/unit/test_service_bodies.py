@@ -41,6 +41,11 @@ def test_the_route_receives_the_body_as_it_came_and_then_what_follows():
     assert seen(b'{"a": [1, 2]}') == (b'{"a": [1, 2]}', False, "http.disconnect")
 
 
+@pytest.mark.feature(
+    "7 limits: bodies have a size, a depth and a time to arrive",
+    endpoint="–",
+    module="stack/service/bodies.py",
+)
 def test_a_body_that_does_not_come_in_time_is_refused(monkeypatch):
     monkeypatch.setattr(bodies, "ARRIVES_WITHIN_S", 0.01)
 
