@@ -7,6 +7,7 @@ in JupyterLab; `explorer` opens the explorer. Each is written to docs/images at 
 
 import argparse
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -26,12 +27,12 @@ from headroom.errors import HeadroomError
 from stack.local.ports import free_port
 
 ROOT = Path(__file__).parents[1]
+HEADROOM = Path(sys.executable).with_name("headroom")
 IMAGES = ROOT / "docs" / "images"
 TOKEN = secrets.token_urlsafe()  # of a server that lives for a minute
 FIRST = "00_start_here.ipynb"
 LIMIT_BYTES = 150_000
 LIMIT_MS = 300_000
-COLOURS = 64  # of a picture's palette; text stays sharp
 
 
 def report(page: Page) -> None:
@@ -69,6 +70,28 @@ def notebook(page: Page) -> None:
             shoot(page, "notebook")
 
 
+def explorer(page: Page) -> None:
+    """The explorer with its figures for the document's scenario."""
+    command = [str(HEADROOM), "explore", "million-users", "--no-browser"]
+    with subprocess.Popen(
+        [*command, "--port", str(free_port())], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        told = ""
+        for line in process.stderr:
+            told += line
+            if found := re.search(r"http://127\.0\.0\.1:\S+", line):
+                break
+        else:
+            raise HeadroomError(f"the explorer did not start: {told}")
+        page.goto(found[0])
+        page.wait_for_selector(".hx-pictures .main-svg", timeout=LIMIT_MS)
+        page.wait_for_selector(".hx-card:not(.hx-pending)", timeout=LIMIT_MS)
+        page.wait_for_timeout(3000)  # for the engine behind the analytic figures
+        shoot(page, "explorer")
+        process.send_signal(signal.SIGTERM)
+
+
 @contextmanager
 def served(command: list[str], project: Path, ready: str) -> Iterator[str]:
     """A server of ours on a free port of this machine, for as long as the block lasts."""
@@ -76,7 +99,7 @@ def served(command: list[str], project: Path, ready: str) -> Iterator[str]:
     own = {"JUPYTER_TOKEN": TOKEN, "JUPYTER_CONFIG_DIR": str(project / "config")}
     own |= {"JUPYTERLAB_WORKSPACES_DIR": str(project / "workspaces")}
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("headroom")), *command, "--port", str(port)],
+        [str(HEADROOM), *command, "--port", str(port)],
         cwd=project,
         env=os.environ | own,
         stdin=subprocess.DEVNULL,
@@ -109,7 +132,7 @@ def shoot(page: Page, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / (f"{name}.png" if width == 1280 else f"{name}-{width}.png")
     image = pyvips.Image.new_from_buffer(page.screenshot(), "")
-    image.pngsave(str(target), palette=True, colours=COLOURS, compression=9, strip=True)
+    image.pngsave(str(target), palette=True, Q=90, compression=9, strip=True)
     size = target.stat().st_size
     sys.stdout.write(f"{target.relative_to(ROOT)}: {size:,} bytes\n")
     if folder == IMAGES and size > LIMIT_BYTES:
@@ -125,7 +148,11 @@ def taken(browser: Browser, name: str, width: int, height: int) -> None:
     page.close()
 
 
-SUBJECTS: dict[str, Callable[[Page], None]] = {"report": report, "notebook": notebook}
+SUBJECTS: dict[str, Callable[[Page], None]] = {
+    "report": report,
+    "notebook": notebook,
+    "explorer": explorer,
+}
 
 
 def main() -> None:

@@ -33,11 +33,15 @@ from sim.scenario import Scenario
 MARKS = {"PASS": "✓", "FAIL": "✗", "INVALID": "?", "UNTESTED": "–"}
 
 
+# Two dollar signs are prices here: JupyterLab would set what stands between them as a formula.
+NO_MATHS = "mathjax_ignore tex2jax_ignore"
+
+
 class Html(str):
     """HTML text that a notebook shows as such."""
 
     def _repr_html_(self) -> str:
-        return str(self)
+        return f'<div class="{NO_MATHS}">{self}</div>'
 
 
 def table(

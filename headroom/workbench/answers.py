@@ -24,6 +24,7 @@ from headroom.plan_sections import (
 )
 from headroom.plan_tables import assumption, sentences
 from headroom.sections import (
+    NO_MATHS,
     Html,
     bill_lines,
     cost_notes,
@@ -56,10 +57,6 @@ STYLE = (
     ".headroom .r{opacity:.75;font-size:.92em}"
     "</style>"
 )
-
-
-# Two dollar signs are prices here: JupyterLab would set what stands between them as a formula.
-NO_MATHS = "mathjax_ignore tex2jax_ignore"
 
 
 class Answer(ABC):

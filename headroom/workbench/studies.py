@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from headroom.sections import Html, table
+from headroom.sections import NO_MATHS, Html, table
 from headroom.wording import digits
-from headroom.workbench.answers import NO_MATHS, STYLE
+from headroom.workbench.answers import STYLE
 from headroom.workbench.cell import as_asked, home, in_a_cell
 from sim.checked_yaml import checked, load_checked
 from sim.errors import InvalidScenario, Problem
