@@ -6,6 +6,7 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch, OrjsonSerializer
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_preferences import SecondaryPreferred
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -15,6 +16,10 @@ from stack.infra.documents import Document
 DATABASE = "headroom"
 # Long enough for an election (a second or two after a primary dies is usual, ten the default).
 MONGO_SELECTION_S = 12.0
+MONGO_ANSWER_S = 10.0
+# For reads that may be a little behind. The driver leaves out a secondary that is further behind
+# than this, the least that it can be told.
+MAY_LAG = SecondaryPreferred(max_staleness=90)
 REDIS_TIMEOUT_S = 0.5
 ELASTICSEARCH_TIMEOUT_S = 2.0
 
@@ -23,11 +28,13 @@ def mongo_client(
     url: str,
     *,
     pool: int = 100,
+    answer_s: float | None = MONGO_ANSWER_S,
     preferred: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
 ) -> AsyncMongoClient[Document]:
     """A client that writes to a majority, retries a write once and reads from the primary.
 
-    `preferred` narrows the members down among which the driver chooses.
+    `answer_s` limits each answer, None: not at all. `preferred` narrows the members down among
+    which the driver chooses.
     """
     return AsyncMongoClient(
         url,
@@ -38,7 +45,7 @@ def mongo_client(
         maxPoolSize=pool,
         serverSelectionTimeoutMS=int(MONGO_SELECTION_S * 1000),
         connectTimeoutMS=2_000,
-        socketTimeoutMS=10_000,
+        socketTimeoutMS=None if answer_s is None else int(answer_s * 1000),
         waitQueueTimeoutMS=5_000,
         appname="headroom",
         server_selector=preferred,

@@ -97,7 +97,8 @@ async def seed_async(
 ) -> Seeded:
     """As `seed`, inside a running event loop."""
     began = time.monotonic()
-    mongo = mongo_client(settings.mongo_url)
+    # Making an index of a million products takes minutes.
+    mongo = mongo_client(settings.mongo_url, answer_s=None)
     search = (
         elasticsearch_client(settings.elasticsearch_url, timeout_s=BULK_TIMEOUT_S)
         if settings.elasticsearch_url

@@ -19,7 +19,7 @@ from stack.service.trace import current_trace
 
 HEADER = b"x-wrote"
 COOKIE = "headroom_wrote"
-# Far longer than a healthy secondary lags; what lags longer is no secondary to read from.
+# Far longer than a healthy secondary lags.
 PRIMARY_S = 10.0
 _MAC_LETTERS = 24
 

@@ -1,6 +1,5 @@
 """What a client asks of MongoDB, seen by the driver, and how the database plans to answer it."""
 
-import copy
 from contextlib import contextmanager
 
 import pymongo
@@ -80,21 +79,25 @@ def indexes_used(database, command):
     return found
 
 
-@contextmanager
-def one_secondary_late(url, by_s=600):
-    """One secondary applies what happens `by_s` later; reads still reach it."""
+def primary_and_secondaries(url):
+    """The addresses, as the replica set itself tells them."""
     with pymongo.MongoClient(url) as client:
-        client.admin.command("ping")
-        late = "{}:{}".format(*min(client.secondaries))
-        config = client.admin.command("replSetGetConfig")["config"]
-        before = copy.deepcopy(config["members"])
-        (member,) = (one for one in config["members"] if one["host"] == late)
-        member |= {"priority": 0, "secondaryDelaySecs": by_s}
-        config["version"] += 1
-        client.admin.command("replSetReconfig", config)
+        members = client.admin.command("replSetGetStatus")["members"]
+    found = {"PRIMARY": set(), "SECONDARY": set()}
+    for member in members:
+        host, _, port = member["name"].partition(":")
+        found.setdefault(member["stateStr"], set()).add((host, int(port)))
+    (primary,) = found["PRIMARY"]
+    return primary, found["SECONDARY"]
+
+
+@contextmanager
+def one_secondary_late(url):
+    """One secondary applies nothing that happens meanwhile; it answers reads as before."""
+    late = min(primary_and_secondaries(url)[1])
+    with pymongo.MongoClient(*late, directConnection=True) as member:
+        member.admin.command("fsync", lock=True)
         try:
             yield late
         finally:
-            config["members"] = before
-            config["version"] += 1
-            client.admin.command("replSetReconfig", config)
+            member.admin.command("fsyncUnlock")

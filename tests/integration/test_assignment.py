@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from headroom.live import seed_stack, stack_spec
-from sim.scenario import load_scenario
+from sim.scenario_file import load_scenario
 from stack.infra.catalogue import SEEDED_PASSWORD, category_slug, product_id, user_email
 from stack.local import start
 from stack.service.products.schemas import ProductPage

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from headroom.live import reindex_stack
 from stack.infra.catalogue import admin_id, product_id, user_email, user_id
 from stack.infra.documents import PRODUCTS, USERS
 from stack.infra.jobs import DEAD, HASH, JobKind, JobQueue
@@ -334,6 +335,29 @@ def test_what_is_wrong_missing_or_too_much_in_the_search_index_is_repaired(api, 
         assert search.get(index=INDEX, id=missing)["_source"] == truth[missing]
         assert not search.exists(index=INDEX, id=surplus)
         assert search.count(index=INDEX)["count"] == 600
+
+
+@pytest.mark.feature(
+    "11 jobs: the search index is built anew on demand",
+    endpoint="POST /api/v1/admin/jobs, headroom reindex",
+    module="stack/worker/handlers/search_rebuild.py",
+)
+def test_administrators_and_the_command_have_the_search_index_built_anew(api, admin, live_stack):
+    def found():
+        return api.get("/api/v1/search", params={"q": "lightweight"}).json()["total"]
+
+    said, before = [], found()
+    with Elasticsearch(live_stack.info.elasticsearch_url) as search:
+        behind = [set(search.indices.get_alias(name=INDEX))]
+        done(api, admin, "search_rebuild")
+        behind.append(set(search.indices.get_alias(name=INDEX)))
+        reindex_stack(live_stack.info, said.append)
+        behind.append(set(search.indices.get_alias(name=INDEX)))
+        assert [len(names) for names in behind] == [1, 1, 1]
+        assert len(set.union(*behind)) == 3
+        assert search.count(index=INDEX)["count"] == 600
+    assert "with 600 products" in said[-1]
+    assert found() == before > 0
 
 
 @pytest.mark.feature(

@@ -1,10 +1,10 @@
 """A user's favourites: an array of product ids in the user's document."""
 
 from bson import ObjectId
-from pymongo import ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
 from stack.infra.cache_keys import EVERY_FAVOURITES, favourites_generation
+from stack.infra.connections import MAY_LAG
 from stack.infra.documents import PRODUCTS, USERS, Document
 from stack.infra.operations import Family, Operation
 from stack.service.cache import Cache
@@ -34,7 +34,7 @@ class FavouriteService:
         own_writes: OwnWrites | None = None,
     ) -> None:
         self._database = database
-        self._secondary = database.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
+        self._secondary = database.with_options(read_preference=MAY_LAG)
         self._cache = cache
         self._metrics = metrics
         self._settings = settings

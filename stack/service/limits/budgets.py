@@ -24,9 +24,11 @@ from stack.service.trace import current_trace
 
 BudgetName = Literal["auth", "search", "listing", "favourites"]
 
-# What costs a search or a listing counts as one, by whatever version it is asked for.
+# What costs a search or a listing counts as one, by whatever version it is asked for. Completing
+# is asked for at every key that is pressed, and costs less than a listing.
 _BUDGETS: tuple[tuple[re.Pattern[str], str, BudgetName], ...] = (
     (re.compile(r"/api/v\d+/auth/(login|register|refresh)"), "POST", "auth"),
+    (re.compile(r"/api/v\d+/search/suggestions"), "GET", "listing"),
     (re.compile(r"/api/v\d+/search(/.*)?"), "GET", "search"),
     (re.compile(r"/api/v\d+/products"), "GET", "listing"),
     (re.compile(r"/graphql/?"), "GET POST", "listing"),

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import DESCENDING, ReadPreference, ReturnDocument
+from pymongo import DESCENDING, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from stack.infra.cache_keys import EVERY_FAVOURITES, EVERY_SEARCH, listing_generation
+from stack.infra.connections import MAY_LAG
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
 from stack.infra.pictures import Size
@@ -59,9 +60,7 @@ class ProductService:
         own_writes: OwnWrites | None = None,
     ) -> None:
         self._primary = database[PRODUCTS]
-        self._secondary = self._primary.with_options(
-            read_preference=ReadPreference.SECONDARY_PREFERRED
-        )
+        self._secondary = self._primary.with_options(read_preference=MAY_LAG)
         self._cache = cache
         self._metrics = metrics
         self._cursors = cursors

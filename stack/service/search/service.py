@@ -6,10 +6,10 @@ from typing import Any
 
 from elastic_transport import TransportError
 from elasticsearch import ApiError, AsyncElasticsearch
-from pymongo import ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
 from stack.infra.cache_keys import EVERY_SEARCH
+from stack.infra.connections import MAY_LAG
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
 from stack.infra.search_index import INDEX
@@ -62,9 +62,7 @@ class SearchService:
         note: Note | None = None,
     ) -> None:
         self._primary = database[PRODUCTS]
-        self._secondary = self._primary.with_options(
-            read_preference=ReadPreference.SECONDARY_PREFERRED
-        )
+        self._secondary = self._primary.with_options(read_preference=MAY_LAG)
         self._elasticsearch = elasticsearch
         self._cache = cache
         self._metrics = metrics
