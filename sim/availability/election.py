@@ -1,4 +1,9 @@
-"""How long a replica set takes no write after its primary dies, kill by kill."""
+"""How long a replica set takes no write after its primary dies, kill by kill.
+
+Assumes: members stand for election after the timeout and a random share of it more; a majority is
+    there and can be reached.
+Lies when: votes split or the members are overloaded (more rounds); the network parts them.
+"""
 
 from dataclasses import dataclass
 

@@ -84,7 +84,13 @@ def credit_lines(
 def credit_price(scenario: Scenario, book: PriceBook, sku: str) -> Price:
     """What a vCPU-hour beyond the baseline of a bursting type costs in the scenario's region.
 
+    Args:
+        scenario: its region.
+        book: the price book.
+        sku: a type with CPU credits, such as "t3.medium".
+    Returns: the price, dollars a vCPU-hour, with its source.
     Raises: InvalidScenario where the book has no such price.
+    Source: the book's row, which names its own.
 
     >>> from sim.cost import price_book
     >>> from sim.example import shop

@@ -107,7 +107,19 @@ def steady(planner: Planner, candidate: Candidate, load_factor: float = 1.0) -> 
 def growth_that_fits(planner: Planner, candidate: Candidate) -> Floats:
     """Factor on the users at which p95 or errors just hold, in each future, by bisection.
 
-    0 where not even a sixteen-thousandth of the users is served in time.
+    Args:
+        planner: the futures to ask in.
+        candidate: the architecture.
+    Returns: a factor for each future; 0 where not even a sixteen-thousandth of the users is served
+        in time.
+    Source: bisection on `Planner.response`, as `steady`.
+
+    >>> from sim.example import shop_question
+    >>> from sim.plan import own_candidate
+    >>> planner = shop_question().centre()
+    >>> found = growth_that_fits(planner, own_candidate(planner.scenario))
+    >>> bool(1 < found[0] < 10)  # at ten times the users two loops of 10 ms are full
+    True
     """
     objectives = planner.scenario.objectives
     count = planner.futures.count

@@ -80,6 +80,9 @@ def respond(
         servers: what serves them.
         timeout_s: patience of a caller, s.
     Returns: arrays of the common shape.
+    Raises: nothing; the planner checks what it is given.
+    Source: M/M/c and M/G/c waits [shortle2018, §3.3 and §6.2] and shifted lognormals added along
+        the path; tests hold it against the engine.
 
     >>> one = np.ones((7, 1))
     >>> tiers = np.zeros((1, 7)); tiers[0, 1] = 1.0
