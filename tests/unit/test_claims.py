@@ -9,10 +9,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from headroom.artefacts import Estimate, ExperimentResult, Experiments, JudgedClaim, now
+from headroom.artefacts import Estimate, ExperimentResult, Experiments, JudgedClaim, Run, now
 from headroom.claims import Ledger, figures_of, judged, load_ledger
 from headroom.claims.evidence import Evidence
-from headroom.claims.experiments import GUARDED, OF_A_DAY, ON_BOTH
+from headroom.claims.experiments import GUARDED, OF_A_DAY, ON_BOTH, _Found, _stored
 from headroom.claims.expression import Expression
 from headroom.claims.figures import figures
 from headroom.claims.live_figures import EXPERIMENTS
@@ -256,3 +256,19 @@ def test_the_schema_for_editors_takes_the_shipped_ledger_and_refuses_a_misspelt_
     data["claims"][0]["states"] = data["claims"][0].pop("stated")
     (problem,) = validator.iter_errors(data)
     assert list(problem.path) == ["claims", 0]
+
+
+def test_what_a_run_found_before_stays_unless_it_was_another_machine(scenario, tmp_path) -> None:
+    def result(value: float) -> ExperimentResult:
+        return ExperimentResult(value=Estimate.exact(value), unit="×", samples=1, how="tried")
+
+    run = Run.create(tmp_path, scenario)
+    earlier = _Found(print, {"live.cached_speedup": result(2.0)}, {"failover": "no primary"})
+    first = _stored(run, earlier, now(), seed=1)
+    failover = {"live.failover_s": result(9.0), "live.lost_writes": result(0.0)}
+    both = _stored(run, _Found(print, failover), now(), seed=2)
+    assert both.results == earlier.results | failover
+    assert both.failed == {}  # it has been tried again, and well
+    assert run.read(Experiments) == both
+    run.write(first.model_copy(update={"machine_sha256": "another"}))
+    assert _stored(run, _Found(print, failover), now(), seed=3).results == failover
