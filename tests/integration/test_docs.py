@@ -10,12 +10,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.main import get_command
 
 from headroom.cli import app
+from sim.plan import WHAT_IFS
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
@@ -91,6 +93,14 @@ def test_commands_that_are_run_elsewhere_name_a_test_that_runs_them(block: Block
         assert command.replace("-", "_") in source.replace("-", "_"), line
 
 
+def _fenced(text: str) -> str:
+    return "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+
+
+def _fenced_of(page: Path) -> str:
+    return _fenced(page.read_text(encoding="utf-8"))
+
+
 def commands_of(command: object, name: str = "") -> set[str]:
     inner: dict[str, object] = getattr(command, "commands", None) or {}
     found = {f"{name} {own}".strip() for own in inner}
@@ -120,8 +130,19 @@ def test_every_command_and_target_that_a_page_names_exists(page: Path) -> None:
             assert command in known, line
 
 
-def _fenced(text: str) -> str:
-    return "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+LINES = [line for page in TEXTS for line in re.findall(r"^headroom .*$", _fenced_of(page), re.M)]
+
+
+@pytest.mark.parametrize("line", sorted(set(LINES)))
+def test_every_option_and_what_if_that_a_page_uses_exists(line: str) -> None:
+    words = line.partition(" > ")[0].split()[1:]
+    command: Any = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+    if command.name == "whatif":
+        assert set(words[1:]) <= set(WHAT_IFS)
 
 
 def test_the_workflow_of_the_example_asks_for_options_that_exist() -> None:
