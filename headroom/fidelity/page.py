@@ -124,6 +124,7 @@ def _occasions(occasions: Sequence[Occasion]) -> str:
             f"| {median(each.lower_cpu_fraction for each in seen):.0%} "
             f"| {median(each.dispatch_lag_p99_s for each in seen) * 1e3:.1f} ms |"
         )
+    lines += ["", *(f"{each.name}: {each.note}\n" for each in occasions if each.note)]
     return "\n".join(lines) + "\n"
 
 

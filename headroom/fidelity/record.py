@@ -10,20 +10,20 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from headroom.artefacts import Artefact, Machine, Record
+from headroom.artefacts import Artefact, Machine, Record, replacing
 from headroom.failover import FAILOVER, Failovers
 from headroom.fidelity.artefacts import (
     ComparedMetric,
     MeasuredFidelity,
     PredictedFidelity,
     read,
-    stored,
 )
 from headroom.fidelity.baselines import baselines
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.topologies import Topology
 
+NOTE = "note.md"
 DIGITS = 6  # of each figure: more than any of them means
 
 
@@ -56,6 +56,7 @@ class Occasion(Record):
     """One occasion: a machine, and what was found on it."""
 
     name: str
+    note: str = ""  # what should be known of it: `note.md` in its folder
     machine: dict[str, Any]
     topologies: tuple[RecordedTopology, ...]
     # By topology: the same requests at several scales.
@@ -86,8 +87,11 @@ class FidelityRecord(Artefact):
         return FidelityRecord(occasions=tuple(order))
 
     def store(self, path: Path) -> None:
-        """Write it."""
-        stored(path, self)
+        """Write it, a line for each cell."""
+        text = self.model_dump_json(exclude_defaults=True)
+        lines = text.replace('{"name":', '\n{"name":').replace('{"found":', '\n{"found":')
+        with replacing(path) as temporary:
+            temporary.write_text(lines + "\n", encoding="utf-8")
 
 
 def occasion_of(campaign: Campaign) -> Occasion | None:
@@ -113,9 +117,11 @@ def occasion_of(campaign: Campaign) -> Occasion | None:
             campaign.folder / campaign.occasion, [each.name for each in campaign.topologies]
         ).items()
     }
+    note = campaign.folder / campaign.occasion / NOTE
     kills = campaign.folder / campaign.occasion / FAILOVER / "failovers.json"
     return Occasion(
         name=campaign.occasion,
+        note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
         machine=_told(machine.facts),
         topologies=tuple(topologies),
         invariance=invariance,

@@ -1,14 +1,20 @@
 """The record of the fidelity cells, the page written from it, and what stands beside them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from headroom.fidelity.artefacts import Constants
 from headroom.fidelity.baselines import baselines
+from headroom.fidelity.compared import TOLERANCES
 from headroom.fidelity.invariance import SCALES, cell_at
+from headroom.fidelity.page import page
 from headroom.fidelity.predicted import model_of, simulated
+from headroom.fidelity.record import FidelityRecord, kept, of_kind
 from headroom.fidelity.topologies import topology
 
+DOCS = Path("docs")
 NONE = Constants(
     outside_s=0.0,
     visit_s=0.0,
@@ -17,6 +23,61 @@ NONE = Constants(
     needed_scale=1.0,
     overruns_fraction=0.0,
 )
+
+
+@pytest.fixture(scope="module")
+def record() -> FidelityRecord:
+    return FidelityRecord.of(DOCS / "fidelity.json")
+
+
+def test_the_page_is_what_the_record_says(record: FidelityRecord) -> None:
+    assert page(record) == (DOCS / "fidelity.md").read_text(encoding="utf-8")
+
+
+def test_each_cell_was_predicted_before_it_was_offered(record: FidelityRecord) -> None:
+    cells = [cell for occasion in record.occasions for cell in occasion.cells]
+    assert len(cells) >= 45
+    assert len({cell.topology for cell in cells}) >= 8
+    assert all(cell.predicted_at < cell.started_at for cell in cells)
+    assert len({cell.prediction_sha256 for cell in cells}) == len(cells)
+
+
+def test_the_page_shows_every_cell_the_invalid_ones_with_their_reasons(
+    record: FidelityRecord,
+) -> None:
+    text = page(record)
+    cells = [cell for occasion in record.occasions for cell in occasion.cells]
+    assert text.count(" | yes |") + text.count(" | NO |") >= len(cells)
+    for cell in cells:
+        assert cell.valid or "; ".join(cell.conditions.reasons) in text
+
+
+def test_the_record_comes_back_as_it_was_stored(record: FidelityRecord, tmp_path: Path) -> None:
+    record.store(tmp_path / "again.json")
+    assert FidelityRecord.of(tmp_path / "again.json") == record
+    assert FidelityRecord.of(tmp_path / "nothing.json").occasions == ()
+
+
+def test_a_promise_is_kept_by_a_cell_only_when_all_its_parts_keep_it(
+    record: FidelityRecord,
+) -> None:
+    cells = record.occasions[0].cells
+    for kind in TOLERANCES:
+        by_hand = [
+            all(abs(metric.error) <= TOLERANCES[kind] for metric in of_kind(cell, kind))
+            for cell in cells
+            if of_kind(cell, kind)
+        ]
+        assert kept(cells, kind) == sum(by_hand)
+
+
+def test_an_occasion_that_is_taken_again_replaces_the_one_of_its_name(
+    record: FidelityRecord,
+) -> None:
+    first = record.occasions[0]
+    fewer = first.model_copy(update={"topologies": first.topologies[:1]})
+    assert record.with_occasions([fewer]).occasions[0] == fewer
+    assert len(record.with_occasions([fewer]).occasions) == len(record.occasions)
 
 
 @pytest.mark.parametrize("scale", SCALES)
