@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim import kernel
@@ -28,6 +28,8 @@ from sim.queueing.mva import mva_exact
 from sim.queueing.usl import UniversalScalability
 from sim.workload import Trace, Zipf
 
+# A busy machine draws its examples slowly: that is no fault of theirs.
+laws = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 rates = st.floats(1e-3, 1e3)
 times = st.floats(1e-2, 1e4)
 
@@ -55,7 +57,7 @@ def chains(draw):
     return StackModel(tuple(stations), (route,), groups=tuple(groups)), demands
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(chain=chains(), load_per_s=st.floats(0.1, 5.0), seed=st.integers(0, 1000))
 def test_chains_conserve_requests_and_keep_the_laws_of_utilisation_and_little(
     chain, load_per_s, seed
@@ -77,7 +79,7 @@ def test_chains_conserve_requests_and_keep_the_laws_of_utilisation_and_little(
     assert within_s == pytest.approx(float(run.sojourn_s.sum()), rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(chain=chains(), patience_s=st.floats(0.05, 3.0), seed=st.integers(0, 1000))
 def test_requests_end_in_one_way_each_whatever_becomes_of_their_attempts(chain, patience_s, seed):
     model = replace(chain[0], client=Client(timeout_s=patience_s, retries=2, backoff_s=0.1))
@@ -90,7 +92,7 @@ def test_requests_end_in_one_way_each_whatever_becomes_of_their_attempts(chain, 
     assert all(0 <= load.utilisation <= 1 + 1e-9 for load in run.stations)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(slots=st.integers(1, 4), factor=st.floats(1.0, 3.0), seed=st.integers(0, 1000))
 def test_longer_demands_or_denser_arrivals_shorten_no_sojourn_at_a_queue(slots, factor, seed):
     def sojourns(mean_s, asked):
@@ -104,7 +106,7 @@ def test_longer_demands_or_denser_arrivals_shorten_no_sojourn_at_a_queue(slots, 
     assert (sojourns(1.0, denser).sojourn_s >= here - 1e-9).all()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(laws, max_examples=60)
 @given(rate=rates, ttl_s=times, clears=st.floats(0, 10))
 def test_a_key_is_present_for_the_rate_of_its_fills_times_its_stay(rate, ttl_s, clears):
     hits = hit_fraction(rate, ttl_s, clears).item()
@@ -116,7 +118,7 @@ def test_a_key_is_present_for_the_rate_of_its_fills_times_its_stay(rate, ttl_s, 
     )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(rate=st.floats(0.01, 100), edge_s=st.floats(0.1, 50), redis_s=st.floats(0.1, 500))
 def test_what_an_edge_answers_never_reaches_redis(rate, edge_s, redis_s):
     levels = two_ttl_levels(rate, edge_s, redis_s)
@@ -130,7 +132,7 @@ def test_what_an_edge_answers_never_reaches_redis(rate, edge_s, redis_s):
     assert cleared.redis <= levels.redis + 1e-6
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(laws, max_examples=60)
 @given(rate=rates, fill_s=st.floats(0, 10), processes=st.integers(1, 50))
 def test_a_stampede_has_between_one_fill_and_all_its_requests(rate, fill_s, processes):
     alone = fills_per_expiry(rate, fill_s)
@@ -141,7 +143,7 @@ def test_a_stampede_has_between_one_fill_and_all_its_requests(rate, fill_s, proc
     assert slow <= quick == pytest.approx(hit_fraction(rate, 60.0).item(), rel=1e-9)
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(laws, max_examples=5)
 @given(items=st.integers(20, 200), exponent=st.floats(0.2, 1.5), share=st.floats(0.05, 0.9))
 def test_sampled_lru_hits_less_than_lru_and_more_than_chance(items, exponent, share):
     law, members = Zipf(items, exponent).classes()
@@ -151,7 +153,7 @@ def test_sampled_lru_hits_less_than_lru_and_more_than_chance(items, exponent, sh
     assert few >= capacity / items - 1e-6  # what random replacement of equal keys has
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(seed=st.integers(0, 2**32), capacity=st.integers(1, 30), ttl_s=st.floats(0.1, 100))
 def test_replayed_caches_miss_each_key_first_and_gain_by_size_and_life(seed, capacity, ttl_s):
     rng = np.random.default_rng(seed)
@@ -163,7 +165,7 @@ def test_replayed_caches_miss_each_key_first_and_gain_by_size_and_life(seed, cap
     assert ttl_hits(time_s, keys, 2 * ttl_s).sum() >= ttl_hits(time_s, keys, ttl_s).sum() - 30
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(laws, max_examples=40)
 @given(load=st.floats(0.01, 0.98), service_s=st.floats(1e-3, 1e3), tasks=st.integers(2, 32))
 def test_fork_join_lies_between_its_bounds_and_grows_with_tasks_and_load(load, service_s, tasks):
     here = fork_join(load / service_s, service_s, tasks)
@@ -173,7 +175,7 @@ def test_fork_join_lies_between_its_bounds_and_grows_with_tasks_and_load(load, s
     assert here.mean_s >= fork_join(0.9 * load / service_s, service_s, tasks).mean_s - slack
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(laws, max_examples=30)
 @given(
     demands=st.lists(st.floats(0.01, 5.0), min_size=1, max_size=4),
     users=st.integers(1, 40),
@@ -191,7 +193,7 @@ def test_exact_networks_stay_within_the_bounds_that_no_tuning_can_beat(demands, 
         assert rate * demand <= 1 + 1e-9
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(laws, max_examples=30)
 @given(load=st.floats(0.05, 0.9), back=st.floats(0.0, 0.8))
 def test_an_open_network_slows_with_its_load_and_with_returns(load, back):
     def mean_s(rate, returning):
@@ -204,7 +206,7 @@ def test_an_open_network_slows_with_its_load_and_with_returns(load, back):
     assert mean_s(rate, back) >= mean_s(rate, 0.5 * back)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(laws, max_examples=60)
 @given(
     alpha=st.floats(0, 1),
     beta=st.one_of(st.just(0.0), st.floats(1e-6, 0.1)),
@@ -229,7 +231,7 @@ def test_the_knee_moves_towards_saturation_with_more_servers():
     assert all(0 < knee < 1 for knee in knees)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(laws, max_examples=8)
 @given(growth=st.floats(0.1, 8.0), more=st.floats(1.0, 1.1))
 def test_a_plan_with_more_users_is_never_faster_cheaper_or_roomier(growth, more):
     planner = shop_question().centre()
