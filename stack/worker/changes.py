@@ -33,6 +33,7 @@ class Gathered:
     known_until_s: float
     changed_at: tuple[datetime, ...] = ()
     is_drained: bool = False  # the stream had no more
+    last: Timestamp | None = None  # the database's time of the last of these changes
 
 
 async def follow_from(
@@ -50,16 +51,18 @@ async def gather(stream: AsyncCollectionChangeStream[Document], writer: IndexWri
     """Wait a moment for changes and collect those that come together."""
     deadline = time.monotonic() + GATHER_MS / 1000
     changed_at: list[datetime] = []
+    last: Timestamp | None = None
     while len(writer) < BATCH:
         asked_s = time.time()
         change = await stream.try_next()
         if change is None:
-            return Gathered(asked_s, tuple(changed_at), is_drained=True)
+            return Gathered(asked_s, tuple(changed_at), is_drained=True, last=last)
         collect(change, writer)
         changed_at.append(change["wallTime"])
+        last = change["clusterTime"]
         if time.monotonic() >= deadline:
             break
-    return Gathered(changed_at[-1].timestamp(), tuple(changed_at))
+    return Gathered(changed_at[-1].timestamp(), tuple(changed_at), last=last)
 
 
 def collect(change: Document, writer: IndexWriter) -> None:

@@ -174,13 +174,17 @@ class Rebuild:
     async def _drain(
         self, stream: AsyncCollectionChangeStream[Document], writer: IndexWriter
     ) -> None:
-        """Write changes until the stream, asked from now on, has no more."""
+        """Write changes until the stream, asked from now on, has no older ones than now.
+
+        Where something changes all the time there are always more.
+        """
+        now = await operation_time(self._database)
         while True:
             gathered = await gather(stream, writer)
             self._changes += len(gathered.changed_at)
             await writer.flush(visible=False)
             await self._keep_turn()
-            if gathered.is_drained:
+            if gathered.is_drained or (gathered.last is not None and gathered.last >= now):
                 return
 
     async def _remove(self, indices: list[str]) -> None:
