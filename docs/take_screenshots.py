@@ -60,6 +60,7 @@ def notebook(page: Page) -> None:
             (project / name).symlink_to(ROOT / name)
         with served(["lab", "--no-browser"], project, "/api/status") as url:
             page.goto(f"{url}/?token={TOKEN}")
+            page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             done = page.locator(".jp-OutputArea-output", has_text="loads counted; the peak is")
@@ -142,6 +143,7 @@ def shoot(page: Page, name: str) -> None:
 def taken(browser: Browser, name: str, width: int, height: int) -> None:
     """Open what `name` stands for at a width, and take its picture."""
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(LIMIT_MS)
     SUBJECTS[name](page)
     if name == "report":
         shoot(page, name)
