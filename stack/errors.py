@@ -219,6 +219,14 @@ class InvalidLogSearch(StackError):
         return f"{self.values['what']}: {self.values['value']!r}; allowed: {self.values['allowed']}"
 
 
+class RebuildRuns(StackError):
+    """Another rebuild has the turn."""
+
+    def describe(self) -> str:
+        """Say what to do."""
+        return "another rebuild of the search index is at work: wait for its end"
+
+
 class ScaleRefused(StackError):
     """That kind of part cannot have that many replicas."""
 

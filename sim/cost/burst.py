@@ -28,8 +28,8 @@ def api_credit_day(
     Source: `credit_day` along `demand_of`.
 
     >>> from sim.cost.credits import credit_day
-    >>> credit_day("t3.medium", [0.4], 86_400.0).balance.tolist()  # the baseline: 2 × 20 %
-    [0.0]
+    >>> credit_day("t3.medium", [0.4], 86_400.0).balance.tolist()  # 2 × 20 %: full
+    [576.0]
     """
     api = scenario.topology.api
     if api.instance_type not in burstable_types():

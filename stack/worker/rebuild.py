@@ -29,7 +29,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from redis.asyncio import Redis
 
-from stack.errors import StackError
+from stack.errors import RebuildRuns
 from stack.infra.cache_keys import EVERY_SEARCH, generation_key
 from stack.infra.connections import (
     database_of,
@@ -62,14 +62,6 @@ BULK_TIMEOUT_S = 60.0
 # Called with how many products are written, and how many there are (counted at the start).
 Progress = Callable[[int, int], None]
 log = logging.getLogger("stack.worker.rebuild")
-
-
-class RebuildRuns(StackError):
-    """Another rebuild has the turn."""
-
-    def describe(self) -> str:
-        """Say what to do."""
-        return "another rebuild of the search index is at work: wait for its end"
 
 
 @dataclass(frozen=True)

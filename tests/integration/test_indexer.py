@@ -15,6 +15,7 @@ from elasticsearch import ApiError
 from lines import line_to
 from replicas import until as reached
 
+from stack.errors import RebuildRuns
 from stack.infra.catalogue import Catalogue, product_id
 from stack.infra.connections import elasticsearch_client, mongo_client
 from stack.infra.documents import PRODUCTS, product_document
@@ -27,7 +28,7 @@ from stack.infra.search_index import (
 from stack.worker.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stack.worker.index_metrics import IndexMetrics
 from stack.worker.indexer import Indexer
-from stack.worker.rebuild import Rebuild, RebuildRuns
+from stack.worker.rebuild import Rebuild
 
 CATALOGUE = Catalogue(products=10, categories=2)
 

@@ -23,7 +23,7 @@ def refusal(text: str) -> str:
 
 def test_every_shipped_price_states_its_source_date_and_confidence() -> None:
     book = price_book("2026-07")
-    assert len(book.prices) == 125
+    assert len(book.prices) == 133
     for price in book.prices:
         assert price.source
         assert price.as_of

@@ -20,7 +20,7 @@ from stack.service.errors import Forbidden, InvalidRequest, Unauthorised
 from stack.service.metrics import Metrics
 from stack.service.middleware import Observed
 from stack.service.products.cursor import CursorCodec, listing_cursor
-from stack.service.search.query import elasticsearch_query, mongo_query, normalised
+from stack.service.search.query import Place, Wanted, elasticsearch_query, mongo_query, normalised
 
 SECRET = "k" * 32
 
@@ -151,12 +151,13 @@ def test_searches_that_look_alike_share_one_key():
 
 
 def test_a_text_search_cannot_smuggle_operators_into_mongodb():
-    query = mongo_query('headphones -cheap "exact" $where', None)
+    query = mongo_query(Wanted('headphones -cheap "exact" $where'))
     assert query == {"$text": {"$search": "headphones cheap exact where"}}
 
 
 def test_price_facets_leave_no_gap():
-    ranges = elasticsearch_query("x", None, 1, 20)["aggs"]["price_usd"]["range"]["ranges"]
+    query = elasticsearch_query(Wanted("x"), Place(), 20, overview=True)
+    ranges = query["aggs"]["price_usd"]["aggs"]["values"]["range"]["ranges"]
     assert "from" not in ranges[0]
     assert "to" not in ranges[-1]
     for lower, upper in pairwise(ranges):

@@ -1,7 +1,8 @@
 """Builds the search index anew, for administrators."""
 
+from stack.errors import RebuildRuns
 from stack.infra.jobs import Job
-from stack.worker.rebuild import Rebuild, RebuildRuns
+from stack.worker.rebuild import Rebuild
 from stack.worker.tools import Tools
 
 
