@@ -117,7 +117,7 @@ def figures_of(scenario: Scenario, measured: MeasuredDemands) -> Figures:
         api_needed=planner.api_needed(own),
         availability=spread(planner.uptimes(own)),
         bill=bill,
-        curve=_curve(planner, own),
+        curve=_curve(planner, own, at_peak),
     )
 
 
@@ -226,10 +226,10 @@ def _spare(at_peak: Response) -> dict[str, Figure]:
     return {tier: spread(1.0 - busy[row]) for row, tier in enumerate(TIERS) if busy[row].any()}
 
 
-def _curve(planner: Planner, own: Candidate) -> Curve:
+def _curve(planner: Planner, own: Candidate, at_peak: Response) -> Curve:
     """p95 from well below the peak to where the busiest tier is full, the peak among the loads."""
     peak = float(np.median(planner.peak_load_per_s))
-    busiest = planner.response([own], planner.peak_load_per_s).utilisation[:, 0].max(axis=0)
+    busiest = at_peak.utilisation[:, 0].max(axis=0)
     capacity = peak / max(float(np.median(busiest)), 1e-6)
     lowest = min(peak, capacity) / BELOW
     coarse = np.geomspace(lowest, NEAR[0] * capacity, COARSE, endpoint=False)

@@ -168,11 +168,14 @@ class Page {
     this.view = view;
     this.showWords(view);
     this.showControls(view, answered);
-    await this.draw(view);
+    await this.draw(view, (figure) => this.isSeen(figure));
     if (answered?.do === "set") {
       await new Promise(requestAnimationFrame);
       this.reactions.push(performance.now() - answered.at);
     }
+    await new Promise((done) => setTimeout(done)); // a next answer may be there already
+    if (this.view !== view) return;
+    await this.draw(view);
     this.showFoot(view);
     this.root.dataset.drawn = String(view.seq);
     this.root.dataset.complete = String(view.complete);
@@ -301,12 +304,18 @@ class Page {
     return text.replace(found, (colour) => table[colour.toLowerCase()]);
   }
 
-  async draw(view) {
+  isSeen(figure) {
+    const { top, bottom } = figure.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  }
+
+  async draw(view, wanted = () => true) {
     this.root.classList.toggle("hx-dark", this.isDark());
     const library = await plotlyFrom(this.model);
     const look = this.model.get("look");
     for (const [name, picture] of Object.entries(view.pictures)) {
       const { figure, plot, caption } = this.place(name);
+      if (!wanted(figure)) continue;
       const text = JSON.stringify(picture);
       const width = figure.clientWidth;
       if (this.drawn[name] === text + width) continue;
