@@ -86,8 +86,8 @@ def explorer(page: Page) -> None:
         else:
             raise HeadroomError(f"the explorer did not start: {told}")
         page.goto(found[0])
-        page.wait_for_selector(".hx-pictures .main-svg", timeout=LIMIT_MS)
-        page.wait_for_selector(".hx-card:not(.hx-pending)", timeout=LIMIT_MS)
+        page.wait_for_selector(".hx[data-drawn]")
+        page.wait_for_function("!document.querySelector('.hx-pending')")
         page.wait_for_timeout(3000)  # for the engine behind the analytic figures
         shoot(page, "explorer")
         process.send_signal(signal.SIGTERM)
