@@ -16,7 +16,14 @@ from pathlib import Path
 
 from headroom.artefacts import Run
 from headroom.diff.figures import figures_of
-from headroom.diff.judging import RUN_SPREAD, measured_steps, spread_of, summed_up
+from headroom.diff.judging import (
+    RUN_SPREAD,
+    measured_changes,
+    measured_steps,
+    spread_of,
+    summed_up,
+    with_significance,
+)
 from headroom.diff.records import RunFigures
 
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "same_scenario_runs.json"
@@ -56,10 +63,18 @@ def spreads(runs: list[RunFigures]) -> dict[str, float]:
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--record"]:
         record([Path(name) for name in arguments[1:]])
+    if not RECORDED.is_file():
+        print(f"no runs recorded: {Path(__file__).name} --record RUN RUN …")
+        return
     runs = recorded()
     print(f"{len(runs)} runs, {math.comb(len(runs), 2)} pairs")
     for kind, found in sorted(spreads(runs).items()):
         print(f"{kind:24} fitted {found:.4f}   allowed for {spread_of(kind):.4f}")
+    pairs = list(itertools.combinations(runs, 2))
+    alarms = sum(
+        any(c.significant for c in with_significance(measured_changes(*pair))) for pair in pairs
+    )
+    print(f"{len(pairs) - alarms} of {len(pairs)} pairs: no significant change")
 
 
 if __name__ == "__main__":

@@ -187,13 +187,13 @@ def load_of(
         busy_s: busy slot-seconds.
         wait_s: waiting of all visits together, s.
     Returns: utilisation, throughput and mean wait; 0 for a run without length.
-    Raises: InvalidScenario for a station without slots, or accounts below 0.
+    Raises: InvalidScenario for a station without slots, or accounts that are no numbers.
     Source: utilisation law and Little's law [lazowska1984, ch. 3].
 
     >>> load_of("api", 2, 10.0, (4, 4), busy_s=5.0, wait_s=2.0)  # 5 of 20 slot-seconds
     StationLoad(name='api', visits=4, utilisation=0.25, throughput_per_s=0.4, mean_wait_s=0.5)
     """
-    require(wait_s >= 0, "wait_s", wait_s, "0 or more")
+    require(not math.isnan(wait_s), "wait_s", wait_s, "a number")
     visits, completed = visits_and_completed
     return StationLoad(
         name,
@@ -219,5 +219,5 @@ def share_of(area_s: float, slots: int, end_s: float) -> float:
     0.25
     """
     require(slots >= 1, "slots", slots, "at least 1")
-    require(area_s >= 0, "area_s", area_s, "0 or more")
+    require(not math.isnan(area_s), "area_s", area_s, "a number")
     return area_s / (slots * end_s) if end_s > 0 and math.isfinite(end_s) else 0.0

@@ -16,6 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import require
 from sim.plan.demand import TIERS, Floats, Work
 
 Singles = NDArray[np.float32]
@@ -78,9 +79,9 @@ def respond(
         hit_fraction: of each family of `work`, [family, …].
         stretch: factor on the measured demands of each tier, [tier, …], > 0.
         servers: what serves them.
-        timeout_s: patience of a caller, s.
+        timeout_s: patience of a caller, s, > 0.
     Returns: arrays of the common shape.
-    Raises: nothing; the planner checks what it is given.
+    Raises: InvalidScenario without patience; the planner checks the rest.
     Source: M/M/c and M/G/c waits [shortle2018, §3.3 and §6.2] and shifted lognormals added along
         the path; tests hold it against the engine.
 
@@ -93,6 +94,7 @@ def respond(
     >>> round(found.mean_s.item(), 6), found.utilisation[1].item()  # M/M/1: 0.1 / (1 - 0.5)
     (0.2, 0.5)
     """
+    require(timeout_s > 0.0, "timeout_s", timeout_s, "more than 0")
     weights = work.weights(hit_fraction)
     shape = weights.shape[1:]
     flat = weights.reshape(weights.shape[0], -1)

@@ -135,7 +135,7 @@ class Observation:
     def dispersion(self) -> float:
         """Variance over mean of counts per second within minutes, at least 1."""
         self._fold_minutes(0)
-        return max(1.0, self._variance / self._mean) if self._mean > 0 else 1.0
+        return max(1.0, float(self._variance / self._mean)) if self._mean > 0 else 1.0
 
     def workload(self, rng: np.random.Generator) -> dict[str, Any]:
         """The section `workload` of a scenario, and under `evidence` what it was made from.

@@ -10,7 +10,7 @@ from example_run import example_run
 from headroom.artefacts import Estimate, Prediction, Run, Summary, Verdict
 from headroom.diff import NO_CHANGE, RunDiff, RunFigures, markdown, run_diff
 from headroom.diff.between import lanes
-from headroom.diff.judging import measured_changes, summed_up, with_significance
+from headroom.diff.judging import measured_changes, spread_of, summed_up, with_significance
 from headroom.diff.records import Change, LoadFigures
 from headroom.diff.sentence import COLUMNS, rows, sentence
 from headroom.variants import variant
@@ -57,17 +57,17 @@ def test_a_run_beside_itself_has_no_significant_change(runs: tuple[Run, Run]) ->
 
 
 def test_a_change_beyond_the_spread_of_runs_is_significant_and_its_interval_excludes_zero() -> None:
-    found = changes(loads(), loads(1.5))
+    found = changes(loads(), loads(2.5))
     p95 = found["p95_s"]
     assert p95.significant
-    assert p95.change.value == pytest.approx(0.5)
+    assert p95.change.value == pytest.approx(1.5)
     assert p95.change.low > 0
     assert not found["hit_ratio.all"].significant
     assert found["hit_ratio.all"].change.low < 0 < found["hit_ratio.all"].change.high
 
 
 def test_a_change_within_the_spread_of_runs_is_not_significant_however_well_it_is_known() -> None:
-    assert not changes(loads(), loads(1.04))["p95_s"].significant
+    assert not changes(loads(), loads(1.1))["p95_s"].significant
 
 
 def test_a_share_is_compared_in_percentage_points() -> None:
@@ -106,7 +106,7 @@ def test_false_alarms_among_runs_of_the_same_thing_stay_below_five_in_a_hundred(
     for _ in range(400):
         sides = []
         for _side in range(2):
-            shift = rng.normal(0, 0.06)
+            shift = rng.normal(0, spread_of("p95_s"))
             figures = []
             for each in loads():
                 noise = rng.normal(0, 0.02 / 1.96)
@@ -141,14 +141,14 @@ def slower_in(component: str, by_s: float) -> tuple[LoadFigures, ...]:
     ("component", "named"), [("database", "database (MongoDB)"), ("search", "search")]
 )
 def test_a_slower_component_is_named_with_its_share(component: str, named: str) -> None:
-    found = tuple(changes(slower_in("api", 0.0), slower_in(component, 0.015)).values())
+    found = tuple(changes(slower_in("api", 0.0), slower_in(component, 0.06)).values())
     lane = lanes(found)[0]
     assert lane.component.startswith(named)
-    assert lane.change_s == pytest.approx(0.015)
+    assert lane.change_s == pytest.approx(0.06)
     assert lane.of_change_fraction == pytest.approx(1.0)
     diff = as_diff(found)
-    assert "p95 latency +60 %" in sentence(diff)
-    assert f"+15.0 ms of +15.0 ms a request at the {named}" in sentence(diff)
+    assert "p95 latency +240 %" in sentence(diff)
+    assert f"+60.0 ms of +60.0 ms a request at the {named}" in sentence(diff)
 
 
 def as_diff(found: tuple[Change, ...]) -> RunDiff:
@@ -220,7 +220,7 @@ def test_a_table_has_a_row_for_each_figure_and_as_many_cells_as_columns(
 
 
 def test_a_notebook_shows_the_sentence_first_and_every_change_as_a_point_on_its_interval() -> None:
-    found = as_diff(tuple(changes(slower_in("api", 0.0), slower_in("database", 0.015)).values()))
+    found = as_diff(tuple(changes(slower_in("api", 0.0), slower_in("database", 0.06)).values()))
     found = found.model_copy(update={"sentence": sentence(found)})
     assert found._repr_html_().startswith(f"<h3>{found.sentence}")
     points = next(trace for trace in found.plot().data if trace.name == "change")

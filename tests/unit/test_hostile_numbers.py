@@ -20,6 +20,8 @@ from sim.errors import InvalidScenario, SimError
 from sim.example import shop, shop_demands, shop_question
 from sim.model import Demand, Route, StackModel, Station, Visit
 from sim.plan import own_candidate, plan, screened
+from sim.plan.demand import Work
+from sim.plan.response import Servers
 from sim.queueing.service import service_time
 from sim.workload import Trace, demand_of
 
@@ -30,6 +32,18 @@ MODEL = StackModel((Station("web", 1),), (Route("get", (Visit("web", Demand(1.0)
 ZERO = np.zeros(2, np.int64)
 TRACE = Trace(np.array([0.0, 0.5]), ("get",), ZERO.astype(np.int16), ZERO, ZERO)
 KEYS = np.array([0, 1, 0])
+TIER_S = np.eye(1, 7, 1)
+WORK = Work(
+    (),
+    np.ones(1),
+    np.full(1, -1),
+    np.zeros(1, bool),
+    TIER_S,
+    0.1 * TIER_S,
+    0.02 * TIER_S,
+    0.01 * TIER_S,
+    np.zeros(1),
+)
 
 
 def rng():
@@ -48,6 +62,7 @@ MMC = {"arrivals_per_s": 1.0, "service_s": 0.5, "servers": 1}
 UNIFORM = {"seed": 1, "component": "api", "visit": 0, "attempt": 0}
 CALLS = {
     "availability.closed_form.availability_of": {"scenario": SHOP, "api_needed": 1},
+    "availability.election.election_outage": {"timeout_s": 10.0, "electors": 2, "rng": rng()},
     "availability.futures.drawn_futures": {
         "reliability": SHOP.reliability,
         "futures": 2,
@@ -138,6 +153,12 @@ CALLS = {
         "cpu_s": (0.01, 0.01, 0.01),
         "replicas": 2,
     },
+    "cost.credits.bought_vcpu_h": {
+        "sku": "t3.medium",
+        "shape": [1.0],
+        "levels": [0.5],
+        "step_s": 3600.0,
+    },
     "cost.capacity_units.capacity_units": {
         "new_connections_per_s": 1.0,
         "connection_s": 60.0,
@@ -174,6 +195,14 @@ CALLS = {
     "plan.futures.drawn_futures": {"inputs": (), "count": 2, "seed": 1},
     "plan.futures.futures_at": {"inputs": (), "deviates": {}, "count": 2},
     "plan.inverse.users_that_fit": {"planner": PLANNER, "candidate": OWN, "probability": 0.9},
+    "plan.response.respond": {
+        "work": WORK,
+        "load_per_s": np.array([5.0]),
+        "hit_fraction": np.empty((0, 1)),
+        "stretch": np.ones((7, 1)),
+        "servers": Servers(np.ones((7, 1)), np.ones((7, 1), np.int64)),
+        "timeout_s": 10.0,
+    },
     "plan.space.space_of": {"scenario": SHOP, "book": BOOK, "api_cpu_s": 0.01, "load_per_s": 20.0},
     "plan.whatif.what_if": {"planner": PLANNER, "candidate": OWN, "name": "growth", "size": 2.0},
     "queueing.abandonment.mmc_abandonment": {**MMC, "patience_s": 1.0},
