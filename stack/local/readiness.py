@@ -76,8 +76,10 @@ async def form_replica_set(name: str, ports: list[int], election_timeout_s: floa
     a first election of all costs ten seconds more. Heartbeats are quick until all are in step.
     """
     hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    quick = {"heartbeatIntervalMillis": 200, "electionTimeoutMillis": 10_000}
-    final = {
+    # All follow the primary itself: a member that stands still keeps no majority from hearing.
+    direct = {"chainingAllowed": False}
+    quick = direct | {"heartbeatIntervalMillis": 200, "electionTimeoutMillis": 10_000}
+    final = direct | {
         # Two heartbeats must fit into the election timeout, else a member may miss its leader.
         "heartbeatIntervalMillis": min(2000, int(election_timeout_s * 1000 / 2)),
         "electionTimeoutMillis": int(election_timeout_s * 1000),

@@ -15,6 +15,8 @@ from stack.infra.operations import Family
 from stack.service.cache import PATIENCE_S, Cache, FamilyPolicy
 from stack.service.metrics import Metrics
 
+pytestmark = pytest.mark.alone
+
 LISTING = "/api/v1/products"
 
 

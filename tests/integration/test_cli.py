@@ -41,9 +41,9 @@ def test_each_fault_of_a_scenario_is_one_line_and_the_exit_code_is_2(tmp_path: P
     done = headroom("report", path, "--runs", tmp_path / "runs")
     assert (done.returncode, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
-    assert first.startswith(f"{path}: topology.api.replicas (line 13): 0 is not allowed; allowed: ")
+    assert first.startswith(f"{path}: topology.api.replicas (line 14): 0 is not allowed; allowed: ")
     assert second.startswith(
-        f"{path}: objectives.p95_s (line 22): 'soon' is not allowed; allowed: "
+        f"{path}: objectives.p95_s (line 23): 'soon' is not allowed; allowed: "
     )
     assert not (tmp_path / "runs").exists()
 

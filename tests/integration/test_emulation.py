@@ -17,6 +17,8 @@ from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
 from stack.local import StackInfo
 
+pytestmark = pytest.mark.alone
+
 CORRELATION = 0.98  # of single requests; 0.9999 where nothing wakes late
 
 

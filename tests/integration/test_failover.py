@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from headroom.failover import failovers
 from headroom.fidelity.topologies import topology
+
+pytestmark = pytest.mark.alone
 
 TIMEOUT_S = 2.0
 

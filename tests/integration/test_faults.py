@@ -21,6 +21,8 @@ from stack.load.run import run_load
 from stack.local import RunningStack, StackInfo
 from stack.local.faults import slow_queries
 
+pytestmark = pytest.mark.alone
+
 SLOW_S = 1.0
 LATER_S = 2.0  # no query of this stack takes so long by itself
 

@@ -21,6 +21,8 @@ from stack.load.errors import StackUnreachable
 from stack.load.requests import Credentials
 from stack.load.run import LoadResult, read_result, run_load
 
+pytestmark = pytest.mark.alone
+
 CREDENTIALS = Credentials("a test secret of more than 32 characters")
 SERVER = """
 import asyncio, socket, uvicorn

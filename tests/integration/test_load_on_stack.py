@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from stack.infra.catalogue import Catalogue
 from stack.infra.operations import Operation
 from stack.load.requests import EXPECTED_STATUS, Credentials
 from stack.load.run import run_load
 from stack.local import RunningStack
+
+pytestmark = pytest.mark.alone
 
 READS = ("list", "list_cursor", "detail", "search", "favourites")
 # One favourite again and again, and stock: the shared stack keeps what other tests rely on.

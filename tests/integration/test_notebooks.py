@@ -17,6 +17,8 @@ from headroom.live import stack_spec
 from headroom.notebooks import questions
 from stack.local import stack_folder, start_detached, stop
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 QUESTIONS = [path for path in questions() if not path.stem.startswith("00_")]
 LIMIT_S = 240  # of a cell

@@ -20,6 +20,8 @@ from stack.load.requests import EXPECTED_STATUS, Credentials
 from stack.load.run import run_load
 from stack.local import RunningStack, kill_part, restart, scale, start_part, status
 
+pytestmark = pytest.mark.alone
+
 # Reads, a write that may be repeated, and one that may not: nginx sends a POST once only.
 SHARES = {
     "list": 0.30,

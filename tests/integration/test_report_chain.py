@@ -19,6 +19,8 @@ from headroom.plan_records import PlanArtefact
 from headroom.whatif import WhatIfArtefact
 from stack.local import status
 
+pytestmark = pytest.mark.alone
+
 REPOSITORY = Path(__file__).parents[2]
 HEADROOM = Path(sys.executable).with_name("headroom")
 EXIT_CODE = {"PASS": 0, "FAIL": 1, "INVALID": 3}
