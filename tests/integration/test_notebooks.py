@@ -4,6 +4,7 @@ The first one is run in a browser (test_lab.py). Notebooks that ask of the small
 was left running, as after `headroom up laptop`; those that drive no stack run meanwhile.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,9 @@ LIMIT_S = 240  # of a cell
 
 
 def drives_a_stack(path: Path) -> bool:
-    text = path.read_text(encoding="utf-8")
-    return any(word in text for word in ("hr.stack(", "running_stack(", "live=True"))
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return any(word in text for word in ("hr.stack(", "live="))
 
 
 @pytest.fixture(scope="module")
