@@ -16,12 +16,15 @@ import pytest
 from headroom.arguments import scenario_at
 from headroom.live import stack_spec
 from headroom.notebooks import questions
+from headroom.render import executed_notebook
 from stack.local import stack_folder, start_detached, stop
 
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = [path for path in questions() if not path.stem.startswith("00_")]
+CLAIMS = ROOT / "notebooks" / "09_claims_of_the_design_document.ipynb"
+TRIED = ["skip-is-slow", "cursor-is-quicker", "cached-is-quicker", "edge-ten-times-here"]
+QUESTIONS = [p for p in questions() if not p.stem.startswith("00_") and p != CLAIMS]
 LIMIT_S = 240  # of a cell
 
 
@@ -74,3 +77,19 @@ def test_a_question_notebook_runs_to_its_end_against_a_live_stack(
 ) -> None:
     own = [said for notebook, said in outcomes.items() if path.stem in notebook]
     assert own == [""], own
+
+
+def test_the_claims_notebook_tries_some_claims_live_and_judges_all(tmp_path: Path) -> None:
+    """All its trials take minutes: here it is given four."""
+    target = tmp_path / "claims.ipynb"
+    found = executed_notebook(CLAIMS, target, {"tried": TRIED}, cell_timeout_s=LIMIT_S)
+    (given,) = [c.source for c in found.cells if "injected-parameters" in c.metadata.tags]
+    assert all(claim in given for claim in TRIED)
+    text = " ".join(
+        output.data["text/html"]
+        for cell in found.cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    )
+    # Trying the edge tells of two claims, its speed and what it keeps from the origin.
+    assert f"{len(TRIED) + 1} were tried on live stacks of this machine" in text
