@@ -5,7 +5,6 @@ leaves the stream when it is stored and not before; what a crash left half done 
 the next start.
 """
 
-import argparse
 import asyncio
 import logging
 import sys
@@ -17,7 +16,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
-import uvicorn
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
@@ -29,11 +27,10 @@ from starlette.routing import Route
 
 from stack.infra.connections import redis_client
 from stack.infra.event_stream import BATCH, COUNT, GROUP, STREAM
-from stack.infra.logs import log_as_json
-from stack.infra.settings import InvalidSettings
 from stack.worker.event_metrics import EventMetrics
 from stack.worker.event_settings import EventSettings
 from stack.worker.event_store import TOPS, EventStore
+from stack.worker.serving import pause, serve
 
 CONSUMER = "owner"  # one name for ever: what a crash left pending is the next start's
 ENTRIES = 100
@@ -94,7 +91,7 @@ class EventOwner:
                 pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
                 failures, pending = failures + 1, True
                 log.warning("events cannot be stored: %s; trying again in %g s", error, pause_s)
-                await self._pause(pause_s)
+                await pause(pause_s, self._stop)
         looking.cancel()
         if self._store is not None:
             await self._in_thread(self._store.close)
@@ -133,13 +130,6 @@ class EventOwner:
             except (RedisError, OSError):
                 log.debug("the stream's length is not known at the moment")
             await asyncio.sleep(LOOK_S)
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
 
 
 def create_app(settings: EventSettings) -> Starlette:
@@ -207,26 +197,9 @@ async def _answer(owner: EventOwner, question: Callable[[EventStore], Any]) -> R
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
-    arguments = argparse.ArgumentParser(description="Store events and answer questions about them.")
-    arguments.add_argument("--host", default="127.0.0.1")
-    arguments.add_argument("--port", type=int, default=8000)
-    given = arguments.parse_args()
-    try:
-        settings = EventSettings.from_environment()
-    except InvalidSettings as error:
-        sys.stderr.write(f"events: {error}\n")
-        return 2
-    log_as_json("events")
-    uvicorn.run(
-        create_app(settings),
-        host=given.host,
-        port=given.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
+    return serve(
+        "events", "Store events and answer questions about them.", EventSettings, create_app
     )
-    return 0
 
 
 if __name__ == "__main__":

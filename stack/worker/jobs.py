@@ -4,14 +4,12 @@ Any number of workers share one queue. On SIGTERM a worker claims nothing more, 
 and gives back what takes too long. On its port it answers /readyz and /metrics, and nothing else.
 """
 
-import argparse
 import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,14 +24,13 @@ from stack.infra.connections import (
     redis_client,
 )
 from stack.infra.jobs import JobQueue
-from stack.infra.logs import log_as_json
 from stack.infra.objects import create_bucket, objects_of
-from stack.infra.settings import InvalidSettings
 from stack.worker.handlers import HANDLERS
 from stack.worker.job_metrics import WorkerMetrics
 from stack.worker.job_settings import WorkerSettings
 from stack.worker.mail import Mailer
 from stack.worker.runner import JobRunner, current_request_id
+from stack.worker.serving import serve
 from stack.worker.tools import Tools
 
 BULK_TIMEOUT_S = 30.0
@@ -111,26 +108,9 @@ def create_app(settings: WorkerSettings) -> Starlette:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
-    arguments = argparse.ArgumentParser(description="Work through the queue of jobs.")
-    arguments.add_argument("--host", default="127.0.0.1")
-    arguments.add_argument("--port", type=int, default=8000)
-    given = arguments.parse_args()
-    try:
-        settings = WorkerSettings.from_environment()
-    except InvalidSettings as error:
-        sys.stderr.write(f"worker: {error}\n")
-        return 2
-    log_as_json("worker", current_request_id)
-    uvicorn.run(
-        create_app(settings),
-        host=given.host,
-        port=given.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
+    return serve(
+        "worker", "Work through the queue of jobs.", WorkerSettings, create_app, current_request_id
     )
-    return 0
 
 
 if __name__ == "__main__":

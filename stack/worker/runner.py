@@ -14,6 +14,7 @@ from stack.infra.jobs import Job, JobKind, JobQueue
 from stack.worker.job_metrics import WorkerMetrics
 from stack.worker.job_settings import WorkerSettings
 from stack.worker.schedule import SCHEDULE, Every
+from stack.worker.serving import pause
 from stack.worker.tools import GiveUp, Handler, Tools
 
 AT_ONCE = 4
@@ -74,7 +75,7 @@ class JobRunner:
             if len(self._running) < AT_ONCE:
                 job = await self._claim()
             if job is None:
-                await self._pause(IDLE_S)
+                await pause(IDLE_S, self._stop)
                 continue
             task = asyncio.create_task(self._work(job))
             self._running.add(task)
@@ -92,17 +93,10 @@ class JobRunner:
             job = await self._queue.claim(lease_s, secrets.token_hex(8), attempts)
         except (RedisError, OSError) as error:
             log.warning("the queue does not answer: %s", error)
-            await self._pause(1.0)
+            await pause(1.0, self._stop)
             return None
         self._reached_s = time.monotonic()
         return job
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
 
     # --- one job
 

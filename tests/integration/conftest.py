@@ -3,16 +3,26 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
+import httpx
+import pymongo
 import pytest
+import redis
+from accounts import new_account
+from bson import ObjectId
 from mailbox_server import Mailbox
+from pymongo.collection import Collection
 
-from stack.infra.catalogue import Catalogue
+from stack.infra.catalogue import Catalogue, admin_id
+from stack.infra.connections import DATABASE
+from stack.infra.documents import USERS
 from stack.infra.limits import Limits
 from stack.local import RunningStack, StackSpec, start
 from stack.local.artefacts import default_home, lay_out
+from stack.service.auth.tokens import mint_access_token
 
 CATALOGUE = Catalogue(products=600, users=40, categories=6, pages_per_category=5)
 
@@ -66,6 +76,50 @@ def live_stack(
         environment = {**os.environ, **running.info.service_environment()}
         subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)
         yield running
+
+
+@pytest.fixture(scope="module")
+def api(live_stack: RunningStack) -> Iterator[httpx.Client]:
+    """A client of `live_stack` that nobody else uses."""
+    with httpx.Client(base_url=live_stack.info.base_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def as_user(live_stack: RunningStack) -> Callable[..., dict[str, str]]:
+    """Headers that speak for a user."""
+
+    def headers(user: ObjectId, role: Literal["user", "admin"] = "user") -> dict[str, str]:
+        token = mint_access_token(live_stack.info.jwt_secret, user, role)
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers
+
+
+@pytest.fixture(scope="module")
+def admin(as_user: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Headers that speak for an administrator."""
+    return as_user(admin_id(), "admin")
+
+
+@pytest.fixture
+def account(api: httpx.Client) -> dict[str, str]:
+    """A new account of `live_stack`."""
+    return new_account(api)
+
+
+@pytest.fixture(scope="module")
+def store(live_stack: RunningStack) -> Iterator[redis.Redis]:
+    """The Redis of `live_stack` that evicts nothing: jobs, sessions, budgets."""
+    with redis.Redis.from_url(live_stack.info.queue_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def users(live_stack: RunningStack) -> Iterator[Collection[dict[str, Any]]]:
+    """The accounts in the database of `live_stack`."""
+    with pymongo.MongoClient[dict[str, Any]](live_stack.info.mongo_url) as client:
+        yield client[DATABASE][USERS]
 
 
 @pytest.fixture(scope="session")

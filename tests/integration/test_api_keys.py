@@ -10,27 +10,10 @@ import pytest
 
 from stack.infra.catalogue import admin_id, product_id, user_id
 from stack.service.auth.keys import MOST
-from stack.service.auth.tokens import mint_access_token
 
 KEYS = "/api/v1/auth/keys"
 MINE = "/api/v1/users/me/favourites"
 PRODUCT = f"/api/v1/products/{product_id(41)}"
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def as_user(live_stack):
-    def headers(user, role="user"):
-        return {
-            "Authorization": f"Bearer {mint_access_token(live_stack.info.jwt_secret, user, role)}"
-        }
-
-    return headers
 
 
 @pytest.fixture(scope="module")

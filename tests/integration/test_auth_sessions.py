@@ -7,22 +7,14 @@ import time
 
 import httpx
 import jwt
-import pymongo
 import pytest
-import redis
-from accounts import AUTH, MINE, bearer, login, new_account, refresh, session_of
+from accounts import AUTH, MINE, bearer, login, refresh, session_of
 from bson import ObjectId
 from replicas import replicas
 
 from stack.infra.catalogue import SEEDED_PASSWORD, admin_id, product_id, user_email, user_id
 from stack.service.auth.sessions import ALLOWANCE_S
 from stack.service.auth.tokens import mint_access_token
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +25,6 @@ def each_replica(live_stack):
     yield clients
     for client in clients:
         client.close()
-
-
-@pytest.fixture(scope="module")
-def store(live_stack):
-    with redis.Redis.from_url(live_stack.info.queue_url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def users(live_stack):
-    with pymongo.MongoClient(live_stack.info.mongo_url) as client:
-        yield client["headroom"]["users"]
-
-
-@pytest.fixture
-def account(api):
-    return new_account(api)
 
 
 def wait_until_refused(each_replica, tokens):

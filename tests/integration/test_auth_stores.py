@@ -3,8 +3,6 @@
 import asyncio
 
 import argon2
-import httpx
-import pymongo
 import pytest
 import redis
 from accounts import AUTH, MINE, PASSWORD, bearer, login, new_account, refresh, session_of
@@ -12,29 +10,6 @@ from lines import line_to
 from replicas import replicas
 
 from stack.infra.catalogue import SEEDED_PASSWORD, user_email
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def store(live_stack):
-    with redis.Redis.from_url(live_stack.info.queue_url) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def users(live_stack):
-    with pymongo.MongoClient(live_stack.info.mongo_url) as client:
-        yield client["headroom"]["users"]
-
-
-@pytest.fixture
-def account(api):
-    return new_account(api)
 
 
 @pytest.mark.feature(

@@ -11,7 +11,7 @@ from processes import process, until
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from stack.infra.catalogue import admin_id, product_id, user_id
+from stack.infra.catalogue import product_id, user_id
 from stack.infra.event_stream import STREAM, EventStream, moment
 from stack.service.auth.tokens import mint_access_token
 from stack.service.events.buffer import EventBuffer
@@ -20,18 +20,6 @@ from stack.service.metrics import Metrics
 EVENTS = "/api/v1/events"
 ANALYTICS = "/api/v1/admin/analytics"
 HOURS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def admin(live_stack):
-    token = mint_access_token(live_stack.info.jwt_secret, admin_id(), "admin")
-    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture

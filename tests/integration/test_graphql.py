@@ -10,12 +10,6 @@ from stack.service.auth.tokens import mint_access_token
 from stack.service.graphql.cost import MOST_COST, cost_of
 
 
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
 def ask(api, query, *, headers=None, **variables):
     answer = api.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
     assert answer.status_code == 200

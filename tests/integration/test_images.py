@@ -33,12 +33,6 @@ def picture(width, height, salt=None):
 
 
 @pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def headers(live_stack):
     def of(user, role):
         token = mint_access_token(live_stack.info.jwt_secret, user, role)

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from headroom.live import reindex_stack
-from stack.infra.catalogue import admin_id, product_id, user_email, user_id
+from stack.infra.catalogue import product_id, user_email, user_id
 from stack.infra.documents import PRODUCTS, USERS
 from stack.infra.jobs import DEAD, HASH, JobKind, JobQueue
 from stack.infra.search_index import INDEX
@@ -33,18 +33,6 @@ from stack.worker.tools import Tools
 
 WORKER = "stack.worker.jobs"
 JOBS = "/api/v1/admin/jobs"
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def admin(live_stack):
-    token = mint_access_token(live_stack.info.jwt_secret, admin_id(), "admin")
-    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,12 @@ import json
 import uuid
 from pathlib import Path
 
-import httpx
 import jsonschema
 import pytest
 from pymongo import MongoClient
 
-from stack.infra.catalogue import SEEDED_PASSWORD, admin_id, product_id, user_email
+from stack.infra.catalogue import SEEDED_PASSWORD, product_id, user_email
 from stack.infra.documents import product_document
-from stack.service.auth.tokens import mint_access_token
 
 EXAMPLES = json.loads(
     (Path(__file__).parents[2] / "stack" / "service" / "openapi_examples.json").read_text()
@@ -24,20 +22,8 @@ PNG = bytes.fromhex(
 
 
 @pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def document(api):
     return api.get("/openapi.json").json()
-
-
-@pytest.fixture(scope="module")
-def admin(live_stack):
-    token = mint_access_token(live_stack.info.jwt_secret, admin_id(), "admin")
-    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(scope="module", autouse=True)

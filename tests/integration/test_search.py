@@ -7,34 +7,20 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pymongo
 import pytest
 from lines import line_to
 from replicas import replicas
 
-from stack.infra.catalogue import admin_id, category_slug, product_id
+from stack.infra.catalogue import category_slug, product_id
 from stack.infra.connections import DATABASE
 from stack.infra.documents import PRODUCTS
-from stack.service.auth.tokens import mint_access_token
 from stack.service.search.cursor import SearchCursors
 from stack.service.search.query import PRICE_BOUNDS_USD, Place, Wanted
 from stack.service.search.schemas import Completions, SearchCursorPage, SearchPage
 
 SEARCH, SEARCH_AFTER = "/api/v1/search", "/api/v2/search"
 SUGGESTIONS = "/api/v1/search/suggestions"
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def admin(live_stack):
-    token = mint_access_token(live_stack.info.jwt_secret, admin_id(), "admin")
-    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(scope="module")

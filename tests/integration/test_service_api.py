@@ -17,7 +17,6 @@ from stack.infra.catalogue import (
 )
 from stack.infra.connections import redis_client
 from stack.infra.operations import Family
-from stack.service.auth.tokens import mint_access_token
 from stack.service.cache import Cache, FamilyPolicy
 from stack.service.metrics import Metrics
 from stack.service.products.cursor import CursorCodec, listing_cursor
@@ -25,21 +24,6 @@ from stack.service.products.schemas import Product, ProductCursorPage, ProductPa
 from stack.service.search.schemas import SearchPage
 
 FAVOURITES = "/api/v1/users/me/favourites"
-
-
-@pytest.fixture(scope="module")
-def api(live_stack):
-    with httpx.Client(base_url=live_stack.info.base_url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def as_user(live_stack):
-    def headers(user, role="user"):
-        token = mint_access_token(live_stack.info.jwt_secret, user, role)
-        return {"Authorization": f"Bearer {token}"}
-
-    return headers
 
 
 def change(api, as_user, number, **fields):
