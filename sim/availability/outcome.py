@@ -121,12 +121,12 @@ def availability(
     screened = availability_of(scenario, api_needed=api_needed, futures=found.futures)
     return Availability(
         target_fraction=target,
-        mean=mean_interval(uptime),
+        mean=mean_interval(uptime).within(0.0, 1.0),
         low=float(np.quantile(uptime, 0.025)),
         high=float(np.quantile(uptime, 0.975)),
         screened_fraction=float(np.mean(screened)),
         months_within_budget=float(np.mean(uptime >= target)),
-        degraded_min=mean_interval(found.degraded_min),
+        degraded_min=mean_interval(found.degraded_min).within(0.0, MINUTES_PER_MONTH),
         promised_fraction=promised_together(
             tier.promise for tier in tiers if tier.promise is not None and tier.ends_service
         ),

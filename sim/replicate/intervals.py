@@ -11,7 +11,7 @@ Lies when: values come from one run of a queue, where neighbours are alike: then
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,14 @@ class Interval:
     def holds(self, value: float) -> bool:
         """Whether `value` lies within the interval, ends included."""
         return self.low <= value <= self.high
+
+    def within(self, least: float, most: float) -> "Interval":
+        """The interval cut off at what the quantity can be, such as a share at 0 and 1.
+
+        >>> Interval(0.99, 0.97, 1.01, 0.95, 5).within(0.0, 1.0).high
+        1.0
+        """
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def finite_values(path: str, values: Values, least: int) -> npt.NDArray[np.float64]:

@@ -105,6 +105,16 @@ def test_the_same_seed_gives_the_same_months_and_another_seed_others() -> None:
     assert one != other
 
 
+def test_the_range_of_a_share_of_time_stays_between_0_and_1() -> None:
+    # Two months: Student's interval is wide enough to leave the unit interval.
+    for seed in range(1, 6):
+        found = availability(
+            load_scenario(SCENARIOS / "assignment.yaml"), BOOK, seed=seed, months=2
+        )
+        assert 0.0 <= found.mean.low <= found.mean.estimate <= found.mean.high <= 1.0
+        assert found.degraded_min.low >= 0.0
+
+
 def test_futures_are_drawn_with_the_ends_of_a_range_as_5_and_95_per_cent_quantiles() -> None:
     reliability = load_scenario(SCENARIOS / "million-users.yaml").reliability
     drawn = drawn_futures(reliability, 20_000, np.random.default_rng(1))
