@@ -13,11 +13,16 @@ from typing import Annotated, NoReturn
 import typer
 import yaml
 
-from headroom import claims_cli, fault_cli, plan_cli, price_cli, run_cli, steps
+from headroom import steps
 from headroom.access_log import workload_from_logs
 from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_at
 from headroom.artefacts import Run
 from headroom.claims.ledger import Ledger
+from headroom.commands import claims as claims_commands
+from headroom.commands import fault as fault_commands
+from headroom.commands import plan as plan_commands
+from headroom.commands import price as price_commands
+from headroom.commands import run as run_commands
 from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.errors import HeadroomError
 from headroom.explorer.commands import explore
@@ -44,17 +49,17 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
-run_cli.add_to(app)
+run_commands.add_to(app)
 workload_app = typer.Typer(help="Workloads of your own.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
-app.add_typer(price_cli.prices_app, name="prices")
-app.command("price")(price_cli.price)
-app.command("plan")(plan_cli.plan)
-app.command("whatif")(plan_cli.whatif)
-app.command("claims")(claims_cli.claims)
+app.add_typer(price_commands.prices_app, name="prices")
+app.command("price")(price_commands.price)
+app.command("plan")(plan_commands.plan)
+app.command("whatif")(plan_commands.whatif)
+app.command("claims")(claims_commands.claims)
 app.command("explore")(explore)
 app.add_typer(fidelity_app, name="fidelity")
-app.add_typer(fault_cli.fault_app, name="fault")
+app.add_typer(fault_commands.fault_app, name="fault")
 
 StackName = Annotated[str, typer.Option("--name", help="which stack, when several run")]
 
@@ -115,7 +120,7 @@ def up(
     name: StackName = "default",
     *,
     tls: Annotated[bool, typer.Option("--tls", help="HTTPS too, with a local certificate")] = False,
-    faults: fault_cli.TakesFaults = False,
+    faults: fault_commands.TakesFaults = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the scenario's stack, seed it, and leave it running."""

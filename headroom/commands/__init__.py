@@ -1,0 +1,1 @@
+"""The commands of the CLI, a file for each of its subjects."""
