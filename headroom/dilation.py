@@ -6,8 +6,9 @@ Everything here is in real seconds once it is dilated; only what is shown is div
 from collections.abc import Iterator, Mapping
 
 from sim.draws import Demand
+from sim.model import Beat, Lookup, StackModel, Step, Visit, VisitDemand
 from sim.model import Demands as ModelDemands
-from sim.model import Lookup, StackModel, Step, Visit, VisitDemand
+from sim.model.stack import flattened
 from sim.scenario import Scenario
 from stack.gates.emulation import Component, Emulation, HeldVisit, Machine, Outcome
 from stack.infra.operations import Operation
@@ -91,6 +92,7 @@ def dilated_demands(
         host_cores=None,
         slots=demands.slots,
         index_lag_s=demands.index_lag_s,  # the indexer's own time is real, as its batches are
+        beat_s=demands.beat_s * scale,
     )
 
 
@@ -113,7 +115,15 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
                 target = components[visit.target] or visit.target
                 component: Component = visit.target  # type: ignore[assignment] # checked by Machine
                 machines[component] = Machine(slots=slots[target], lead_s=LEAD_S.get(visit.target))
-    return Emulation(scale=scale, seed=seed, machines=machines, routes=routes)
+    return Emulation(
+        scale=scale, seed=seed, beat_s=beat_of(model), machines=machines, routes=routes
+    )
+
+
+def beat_of(model: StackModel) -> float:
+    """At which multiples answers leave the API, s; 0 where they leave when they are ready."""
+    steps = (step for route in model.routes for step in flattened(route.steps))
+    return max((step.every_s for step in steps if isinstance(step, Beat)), default=0.0)
 
 
 def held_visits(model: StackModel) -> dict[tuple[str, str], int]:

@@ -71,12 +71,15 @@ class Campaign:
         return [name for name in names if not (self.place(topology) / f"{name}.json").is_file()]
 
     def results(self) -> Iterator[MeasuredFidelity]:
-        """All cells that were measured, in the order of the topologies and their targets."""
+        """All cells that were measured, in the order of the topologies and their loads."""
         for topology in self.topologies:
-            for target in topology.targets:
-                path = self.place(topology) / f"at-{target * 100:.0f}.json"
-                if path.is_file():
-                    yield read(path, MeasuredFidelity)
+            paths = [
+                path
+                for path in self.place(topology).glob("at-*.json")
+                if path.suffixes == [".json"]  # a prediction has one more
+            ]
+            found = [read(path, MeasuredFidelity) for path in paths]
+            yield from sorted(found, key=lambda cell: cell.target)
 
     def run(self, say: Say, *, most_cells: int | None = None) -> int:
         """Do what is missing, at most so many cells; returns how many were done.

@@ -46,7 +46,10 @@ def slower(base: Topology, factor: float) -> Topology:
         base,
         scenario=scenario.model_copy(update={"topology": shape}),
         demands=Demands(
-            visits=visits, slots=base.demands.slots, index_lag_s=base.demands.index_lag_s
+            visits=visits,
+            slots=base.demands.slots,
+            index_lag_s=base.demands.index_lag_s,
+            beat_s=base.demands.beat_s * factor,
         ),
     )
 

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.artefacts import Conditions, Run
 from headroom.fidelity.cells import Cell
+from headroom.fidelity.predicted import alike
 from headroom.fidelity.topologies import Topology
 from headroom.live import (
     catalogue_of,
@@ -166,10 +167,9 @@ def _difference(before: dict[str, float], after: dict[str, float]) -> dict[str, 
 
 
 def utilisations(counted: Counted, slots: dict[str, int], end_s: float) -> dict[str, float]:
-    """Held seconds over slots and time, by machine; of the API the mean of the replicas."""
+    """Held seconds over slots and time, by machine; of those that are alike the mean."""
     groups: dict[str, list[float]] = {}
     for machine, held_s in counted.held_s.items():
-        kind = kind_of(machine)
-        name = "api" if kind == "api" else machine
-        groups.setdefault(name, []).append(held_s / (slots[kind] * end_s))
+        utilisation = held_s / (slots[kind_of(machine)] * end_s)
+        groups.setdefault(alike(machine), []).append(utilisation)
     return {f"utilisation.{name}": float(np.mean(values)) for name, values in groups.items()}

@@ -17,6 +17,7 @@ from sim.workload import Trace, open_trace
 
 REPLICATIONS = 60  # behind the distributional intervals
 COVERED = (0.05, 0.95)
+PRIMARY = "mongo-1"  # of a replica set that was never disturbed
 TRACE_STREAM, SPREAD_STREAM = 30, 31
 
 
@@ -41,7 +42,20 @@ def trace_of(cell: Cell, topology: Topology) -> Trace:
 
 def _trace(cell: Cell, topology: Topology, stream: tuple[int, ...]) -> Trace:
     rng = np.random.default_rng(np.random.SeedSequence(cell.seed, spawn_key=stream))
-    return open_trace(topology.scenario.workload, cell.load_per_s, cell.duration_s, rng)
+    trace = open_trace(topology.scenario.workload, cell.load_per_s, cell.duration_s, rng)
+    return between_beats(trace, topology.demands.beat_s * topology.scenario.time.scale)
+
+
+def between_beats(trace: Trace, beat_s: float) -> Trace:
+    """The same requests, each moved to the middle of its beat; those of one beat a tenth apart.
+
+    Without a beat the trace stays as it is.
+    """
+    if not beat_s:
+        return trace
+    beat = np.floor(trace.arrival_s / beat_s)
+    before = np.arange(beat.size) - np.searchsorted(beat, beat)  # who came in the same beat
+    return replace(trace, arrival_s=(beat + 0.5 + np.minimum(before, 2) / 10) * beat_s)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def predicted(topology: Topology, cell: Cell, constants: Constants) -> Predicted
         run = simulate(model, trace, seed=cell.seed + 1 + number)
         for name, value in metrics_of(model, run, trace, cell).items():
             spread.setdefault(name, []).append(value)
-    ranges = {name: np.quantile(values, COVERED) for name, values in spread.items()}
+    ranges = {name: between(np.array(values)) for name, values in spread.items()}
     return PredictedFidelity(
         topology=topology.name,
         cell=cell.name,
@@ -82,6 +96,14 @@ def predicted(topology: Topology, cell: Cell, constants: Constants) -> Predicted
         high={name: float(high) for name, (_, high) in ranges.items()},
         constants=constants,
     )
+
+
+def between(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The range in which one more draw like these lies with the stated probability.
+
+    Among n draws it has n + 1 places, all equally likely.
+    """
+    return np.asarray(np.quantile(drawn, COVERED, axis=0, method="weibull"))
 
 
 def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -> dict[str, float]:
@@ -101,14 +123,20 @@ def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -
     metrics |= hit_ratios_of(run, trace, judged)
     busy: dict[str, list[float]] = {}
     for station in run.stations:
-        # Replicas are alike and their numbering is the balancer's own; their mean is compared.
-        name = "api" if station.name.startswith("api") else _machine(station.name)
-        busy.setdefault(name, []).append(station.utilisation)
+        busy.setdefault(alike(station.name), []).append(station.utilisation)
     return metrics | {f"utilisation.{name}": float(np.mean(u)) for name, u in busy.items()}
 
 
-def _machine(station: str) -> str:
-    return "elasticsearch" if station.startswith("elasticsearch") else station
+def alike(machine: str) -> str:
+    """What a machine is one of: those of one name are alike, and their mean is compared.
+
+    The numbering of API servers is the balancer's own; which secondary is asked first depends on
+    what was read before the cell.
+    """
+    kind = machine.rstrip("0123456789").rstrip("-")
+    if kind == "mongo":
+        return machine if machine == PRIMARY else "mongo-secondaries"
+    return kind
 
 
 def latencies(sojourn_s: NDArray[np.float64]) -> dict[str, float]:

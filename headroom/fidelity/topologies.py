@@ -32,6 +32,7 @@ API_BEFORE_MS, API_AFTER_MS, PASSWORD_MS, REDIS_MS = 1.5, 2.5, 15.0, 0.4
 DATABASE_MS = {"list": 4.0, "list_cursor": 3.0, "detail": 2.5, "favourites": 4.0, "search": 6.0}
 DATABASE_MS |= {"favourite_add": 5.0, "product_update": 5.0, "login": 2.5, "register": 4.0}
 ELASTICSEARCH_MS = 5.0
+BEAT_MS = 0.5  # 20 real ms: longer than anything real that comes between two events at a balancer
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class _Design:
     database_factor: float = 1.0
     catalogue: Mapping[str, int] = field(default_factory=lambda: CATALOGUE)
     skew: Mapping[str, float] = field(default_factory=lambda: SKEW)
+    beat_ms: float = 0.0  # answers leave at multiples of it, requests come between them
     targets: tuple[float, ...] = TARGETS
 
 
@@ -91,7 +93,17 @@ DESIGNS = {
     "three-replicas": _Design("three API servers, round robin"),
     "ten-replicas": _Design("ten API servers, round robin", replicas=10, api_factor=3.0),
     "least-connections": _Design(
-        "three API servers, least connections", balancing="least_connections", api_factor=1.5
+        "three API servers, least connections",
+        balancing="least_connections",
+        api_factor=1.5,
+        targets=(0.50, 0.80),
+    ),
+    "least-connections-on-a-beat": _Design(
+        "the same, but answers leave on a beat, and requests come between the beats",
+        balancing="least_connections",
+        api_factor=1.5,
+        beat_ms=BEAT_MS,
+        targets=(0.50, 0.80, 0.90),
     ),
     "no-cache": _Design("three API servers without a cache", ttl_s=None),
     "short-lived-cache": _Design(
@@ -199,7 +211,7 @@ def _demands(scenario: Scenario, design: _Design) -> Demands:
             clears = cache is not None and operation in _CLEARING
             middle = (read, redis) if clears else (read,)
             visits[operation.value, "none"] = (before, *middle, after)
-    return Demands(visits=visits, slots=SLOTS, index_lag_s=0.3)
+    return Demands(visits=visits, slots=SLOTS, index_lag_s=0.3, beat_s=design.beat_ms / 1e3)
 
 
 _CLEARING = (Operation.FAVOURITE_ADD, Operation.PRODUCT_UPDATE)

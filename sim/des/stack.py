@@ -29,6 +29,7 @@ from sim.model.parts import Crash, Pool, Station
 from sim.model.run import CacheOutcome, Outcome
 from sim.model.stack import StackModel, draw_steps
 from sim.model.steps import (
+    Beat,
     Delay,
     Fill,
     Guard,
@@ -170,7 +171,7 @@ class Stack:
         self.attempts[request] = retry
         self.unfinished -= 1
         if not self.unfinished:
-            self.clock.stop(self.finished)  # rule 9
+            self.clock.stop(self.finished)  # rule 10
 
     # Steps
 
@@ -191,6 +192,8 @@ class Stack:
                 station.leave(attempt)
             elif isinstance(step, Delay):
                 yield clock.at(clock.now + self.demands.of(step, attempt))
+            elif isinstance(step, Beat):
+                yield clock.at(step.next_s(clock.now))
             elif isinstance(step, Lookup):
                 yield from self._look_up(attempt, step)
             elif isinstance(step, Hold):

@@ -135,8 +135,8 @@ class Chunk(NamedTuple):
 # Instructions
 (
     END, VISIT, VISIT_GROUP, VISIT_MEMBER, DELAY, LOOKUP, JUMP, FILL, INVALIDATE, TAKE, GIVE,
-    ENTER, EXIT, LIMITED, SPAWN, REPLICATE, APPLIED,
-) = range(17)  # fmt: skip
+    ENTER, EXIT, LIMITED, SPAWN, REPLICATE, APPLIED, BEAT,
+) = range(18)  # fmt: skip
 # Kinds of stations
 OWN, HOSTED, SHARING = range(3)
 # What an attempt's pending event means

@@ -8,6 +8,7 @@ from sim.kernel.draws import DETERMINISTIC, EMPIRICAL, EXPONENTIAL, LOGNORMAL
 from sim.model.parts import Group, ReplicaSet
 from sim.model.stack import StackModel
 from sim.model.steps import (
+    Beat,
     Delay,
     Fill,
     Guard,
@@ -94,6 +95,8 @@ class Program:
             elif isinstance(step, Delay):
                 pc = self._emit(at.DELAY)
                 self._draws(pc, step.demand, step.component, step.visit)
+            elif isinstance(step, Beat):
+                self.code[self._emit(at.BEAT)]["p0"] = step.every_s
             elif isinstance(step, Lookup):
                 self._lookup(step)
             elif isinstance(step, Hold):

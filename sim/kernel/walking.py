@@ -17,6 +17,7 @@ from sim.kernel.events import (
 )
 from sim.kernel.layout import (
     APPLIED,
+    BEAT,
     BEGINS,
     DELAY,
     ELECTED,
@@ -83,6 +84,9 @@ def walk(w: World, a: int) -> int:
             return refused
         if op == DELAY:
             wake(w, a, LAPSED, g.now + demand_of(w, attempt, step))
+            return BLOCKED
+        if op == BEAT:
+            wake(w, a, LAPSED, max(g.now, np.ceil(g.now / step.p0) * step.p0))
             return BLOCKED
         if op == END:
             return OK

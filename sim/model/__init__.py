@@ -35,6 +35,7 @@ from sim.model.run import (
 )
 from sim.model.stack import StackModel
 from sim.model.steps import (
+    Beat,
     Delay,
     Fill,
     Guard,
@@ -51,6 +52,7 @@ from sim.model.steps import (
 
 __all__ = [
     "Autoscaler",
+    "Beat",
     "Breaker",
     "CacheFamily",
     "CacheOutcome",

@@ -26,7 +26,7 @@ from sim.model.protected import (
     replication,
 )
 from sim.model.stack import StackModel
-from sim.model.steps import Delay, Fill, Invalidate, Lookup, Spawn, Step, Visit
+from sim.model.steps import Beat, Delay, Fill, Invalidate, Lookup, Spawn, Step, Visit
 from sim.scenario import FAMILY_OF, Family, Operation, Scenario
 
 COMPONENTS = ("nginx", "api", "api_threads", "redis", "mongo", "elasticsearch")
@@ -82,6 +82,7 @@ class Demands:
         slots: with host_cores None, servers of one instance of a component (vCPUs; processes of
             one event loop each for the API); missing means 1.
         index_lag_s: from a product's update until searches are cleared (Elasticsearch only).
+        beat_s: answers leave the API at multiples of it, s; 0: when they are ready.
     """
 
     visits: Mapping[tuple[str, str], tuple[VisitDemand, ...]]
@@ -90,6 +91,7 @@ class Demands:
     background_fraction: float = 0.0
     slots: Mapping[str, int] = field(default_factory=dict)
     index_lag_s: float = 0.0
+    beat_s: float = 0.0
 
     def __post_init__(self) -> None:
         for operation, outcome in (*self.visits, *self.delay_s):
@@ -112,6 +114,7 @@ class Demands:
             "background_fraction": self.background_fraction,
             "slots": dict(self.slots),
             "index_lag_s": self.index_lag_s,
+            "beat_s": self.beat_s,
         }
 
     @classmethod
@@ -135,6 +138,7 @@ class Demands:
             background_fraction=data["background_fraction"],
             slots=data["slots"],
             index_lag_s=data["index_lag_s"],
+            beat_s=data.get("beat_s", 0.0),
         )
 
 
@@ -380,4 +384,6 @@ def _visit(scenario: Scenario, operation: Operation, visit: VisitDemand) -> Step
 
 def _delay(demands: Demands, operation: Operation, outcome: str) -> tuple[Step, ...]:
     delay_s = demands.delay_s.get((operation.value, outcome), 0.0)
-    return (Delay(Demand(delay_s, distribution="deterministic")),) if delay_s > 0 else ()
+    beat = (Beat(demands.beat_s),) if demands.beat_s > 0 else ()
+    delay = (Delay(Demand(delay_s, distribution="deterministic")),) if delay_s > 0 else ()
+    return (*beat, *delay)

@@ -30,7 +30,8 @@ is done at once, in program order, inside the event that caused it. In particula
    the autoscalers. A crash marks the station, orders the election, gives back the cores of the
    visits it was serving in their order of start, and then all attempts there fail at once, those
    served first, by order of start, those waiting for a core next, those waiting for a slot last.
-9. The run ends when the last request of the trace has ended; jobs and abandoned attempts are cut.
+9. A `Beat` schedules its end at the first multiple of its length that is not past.
+10. The run ends when the last request of the trace has ended; jobs and abandoned attempts are cut.
 
 **Randomness.** Each draw is `sim.draws.uniform(seed, component, request, visit, attempt)`.
 
@@ -218,7 +219,18 @@ class StackModel:
 
 
 def flattened(steps: tuple[Step, ...]) -> Iterator[Step]:
-    """All steps, those inside others included (jobs excepted), in program order, hits first."""
+    """All steps, those inside others included (jobs excepted), in program order, hits first.
+
+    Args:
+        steps: of a route, or of a part of it.
+    Returns: each step, then those inside it.
+    Source: the definition.
+
+    >>> from sim.model.steps import Beat
+    >>> hit, after = Beat(1.0), Beat(2.0)
+    >>> [type(step).__name__ for step in flattened((Lookup("pages", hit=(hit,)), after))]
+    ['Lookup', 'Beat', 'Beat']
+    """
     for step in steps:
         yield step
         if isinstance(step, Lookup):

@@ -4,10 +4,12 @@
 by (seed, component, request, visit, attempt) and nothing else.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from sim.draws import Demand
+from sim.errors import require
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,23 @@ class Delay:
     component: str = "delay"
     visit: int = -1
     index: int = -1
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Wait until the clock shows a multiple of `every_s`; none when it does.
+
+    What is done in batches or by polling: whatever is ready goes on together at the next beat.
+    """
+
+    every_s: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.every_s < math.inf, "beat.every_s", self.every_s, "a finite number > 0")
+
+    def next_s(self, now_s: float) -> float:
+        """The beat at which who comes at `now_s` goes on, s."""
+        return max(now_s, math.ceil(now_s / self.every_s) * self.every_s)
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ class Replicate:
 
 
 Step: TypeAlias = (
-    Visit | Delay | Lookup | Fill | Invalidate | Hold | Guard | Limit | Spawn | Replicate
+    Visit | Delay | Beat | Lookup | Fill | Invalidate | Hold | Guard | Limit | Spawn | Replicate
 )
 
 

@@ -43,11 +43,14 @@ class HeldVisit(_Data):
 class Emulation(_Data):
     """Machines and demands, in dilated time: all times are real seconds.
 
-    `scale` is what they were stretched by; it is told wherever the stack shows itself.
+    `scale` is what they were stretched by; it is told wherever the stack shows itself. With a
+    `beat_s` answers leave at multiples of it by the system's monotonic clock: who is counted as
+    gone when the next request comes is then not for late wake-ups to decide.
     """
 
     scale: Annotated[float, Field(ge=1, le=100_000)]
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # of requests that name none
+    beat_s: Annotated[float, Field(ge=0, le=60)] = 0.0
     machines: dict[Component, Machine]
     routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]]
 

@@ -8,6 +8,7 @@ emulation, and for requests that are not emulated, it does nothing.
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -165,6 +166,13 @@ class Visits:
             return now_s
         return max(now_s - GRACE_S, min(self._left_s, now_s + GRACE_S))
 
+    async def beat(self) -> None:
+        """Wait for the beat at which the answer leaves, where answers have one."""
+        beat_s = self.emulated.emulation.beat_s
+        if beat_s and self._left_s is not None:
+            self._left_s = math.ceil(self._left_s / beat_s) * beat_s
+            await _sleep_until(self._left_s)
+
     def leaves(self, at_s: float) -> None:
         """Note when the request leaves a machine by its own clock."""
         self._left_s = at_s
@@ -293,6 +301,7 @@ class Gated:
             if message["type"] == "http.response.start":
                 async with Held(visits, "api", secondary=False):
                     pass
+                await visits.beat()
             await send(message)
 
         try:

@@ -24,8 +24,11 @@ CORRELATION = 0.98  # of single requests; 0.9999 where nothing wakes late
 
 @pytest.fixture(scope="module")
 def small() -> Topology:
-    """Two API servers, Redis and one mongod; holds so long that a noisy machine matters little."""
-    base = topology("two-replicas", scale=40)
+    """Three API servers, Redis and one mongod; holds so long that a noisy machine matters little.
+
+    By least connections on a beat: every choice of the real balancer is foretold, too.
+    """
+    base = topology("least-connections-on-a-beat", scale=40)
     shape = base.scenario.topology
     database = shape.database.model_copy(update={"members": 1})
     scenario = base.scenario.model_copy(
@@ -62,7 +65,7 @@ def test_the_model_foretells_each_request_of_an_emulated_stack_or_the_run_is_inv
         prediction_sha256="0" * 64,
         machine_sha256="0" * 64,
     )
-    assert set(found.counted.visits) == {"api-1", "api-2", "redis", "mongo-1"}
+    assert set(found.counted.visits) == {"api-1", "api-2", "api-3", "redis", "mongo-1"}
     assert found.result.validity.wrong_status == 0
     assert np.isfinite(found.requests.latency_s).all()
     # The holds are real whatever the machine does: no request is faster than its machines.

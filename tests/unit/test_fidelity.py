@@ -7,12 +7,21 @@ import pytest
 
 from headroom.fidelity.artefacts import Constants
 from headroom.fidelity.baselines import baselines
+from headroom.fidelity.cells import Cell
 from headroom.fidelity.compared import TOLERANCES
 from headroom.fidelity.invariance import SCALES, cell_at
 from headroom.fidelity.page import page
-from headroom.fidelity.predicted import model_of, simulated
+from headroom.fidelity.predicted import (
+    REPLICATIONS,
+    alike,
+    between,
+    between_beats,
+    model_of,
+    simulated,
+)
 from headroom.fidelity.record import FidelityRecord, kept, of_kind
 from headroom.fidelity.topologies import topology
+from sim.workload import open_trace
 
 DOCS = Path("docs")
 NONE = Constants(
@@ -126,3 +135,40 @@ def test_real_time_beside_the_holds_is_in_every_plainer_model() -> None:
 
 def replace_constants(**changes: float) -> Constants:
     return NONE.model_copy(update=changes)
+
+
+def test_on_a_beat_requests_come_far_from_the_times_at_which_answers_leave() -> None:
+    base = topology("least-connections-on-a-beat")
+    beat_s = base.demands.beat_s * base.scenario.time.scale
+    trace = open_trace(base.scenario.workload, 60.0, 50.0, np.random.default_rng(3))
+    moved = between_beats(trace, beat_s)
+    phase = moved.arrival_s / beat_s % 1.0
+    assert phase.min() > 0.5 - 1e-6
+    assert phase.max() < 0.7 + 1e-6
+    assert (np.diff(moved.arrival_s) >= 0).all()
+    assert np.abs(moved.arrival_s - trace.arrival_s).max() < beat_s
+    assert (between_beats(trace, 0.0).arrival_s == trace.arrival_s).all()
+
+
+def test_on_a_beat_every_answer_leaves_at_a_multiple_of_it() -> None:
+    base, cell = topology("least-connections-on-a-beat"), Cell("at", 0.5, 10.0, seed=5)
+    found = simulated(base, cell, model_of(base))
+    beats = (found.trace.arrival_s + found.run.sojourn_s) / 0.02
+    np.testing.assert_allclose(beats, np.round(beats), atol=1e-6)
+
+
+def test_machines_that_are_alike_are_compared_together_and_the_primary_alone() -> None:
+    names = ("api-1", "api-10", "mongo-1", "mongo-2", "mongo-3", "redis", "elasticsearch-1")
+    assert [alike(name) for name in names] == [
+        *("api", "api", "mongo-1", "mongo-secondaries", "mongo-secondaries"),
+        *("redis", "elasticsearch"),
+    ]
+
+
+def test_nine_of_ten_cells_lie_inside_a_range_of_nine_tenths() -> None:
+    """Whatever the distribution: the cell is one more draw like those behind its range."""
+    rng = np.random.default_rng(8)
+    draws = rng.lognormal(sigma=1.5, size=(20_000, REPLICATIONS + 1))
+    low, high = between(draws[:, 1:].T)
+    inside = ((low <= draws[:, 0]) & (draws[:, 0] <= high)).mean()
+    assert inside == pytest.approx(0.9, abs=0.01)

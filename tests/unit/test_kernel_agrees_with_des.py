@@ -16,6 +16,7 @@ from sim.kernel.stream import RELATIVE_ERROR, simulate_stream
 from sim.kernel.tandem import is_tandem
 from sim.model import (
     Autoscaler,
+    Beat,
     Breaker,
     CacheFamily,
     CacheRestart,
@@ -105,6 +106,7 @@ def models(draw: st.DrawFn) -> StackModel:
         Limit("per user"),
         Lookup("pages", hit=(burst,), miss=miss, variant=1),
         burst,
+        *draw(st.sampled_from([(), (Beat(0.25),)])),
         Delay(draw(demands(0.2))),
     )
     write = (
