@@ -1,6 +1,6 @@
 """The gates of the machines that many replicas share: Redis, each mongod, Elasticsearch.
 
-    python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}'
+    python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}' [FAULTS_FILE]
 
 A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is
 answered with `[id, member, start_s, done_s]` once it is booked; it sleeps by itself. Of several
@@ -15,11 +15,13 @@ import asyncio
 import json
 import signal
 import sys
+from pathlib import Path
 
 import orjson
 
 from stack.gates.settling import SETTLE_S, Settling
 from stack.gates.virtual import Gate
+from stack.infra.faults import FaultsFile
 
 ALLOWED = "a list of known machines, and finite times >= 0"
 
@@ -27,7 +29,8 @@ ALLOWED = "a list of known machines, and finite times >= 0"
 class Node:
     """All shared machines of one stack."""
 
-    def __init__(self, slots: dict[str, int]) -> None:
+    def __init__(self, slots: dict[str, int], faults: FaultsFile | None = None) -> None:
+        self._faults = faults or FaultsFile(None)
         self._gates = {member: Gate(count) for member, count in slots.items()}
         self._order = list(self._gates)
         self._settling = Settling()
@@ -42,7 +45,9 @@ class Node:
         """
         self._check(members, asked_s, demand_s)
         member = members[0] if len(members) == 1 else self._next_of(members)
-        booking = self._gates[member].book(asked_s, demand_s)
+        gate = self._gates[member]
+        gate.leave(self._faults.now().slots_of(member))
+        booking = gate.book(asked_s, demand_s)
         return member, booking.start_s, booking.done_s
 
     def _check(self, members: list[str], asked_s: float, demand_s: float) -> None:
@@ -82,19 +87,20 @@ class Node:
             writer.close()
 
 
-async def serve(port: int, slots: dict[str, int]) -> None:
+async def serve(port: int, slots: dict[str, int], faults: FaultsFile) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await asyncio.start_server(Node(slots).serve, "127.0.0.1", port)
+    server = await asyncio.start_server(Node(slots, faults).serve, "127.0.0.1", port)
     await stop.wait()
     server.close()
 
 
 def main() -> None:
     """Entry point; see the module's docstring."""
-    asyncio.run(serve(int(sys.argv[1]), json.loads(sys.argv[2])))
+    faults = FaultsFile(Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    asyncio.run(serve(int(sys.argv[1]), json.loads(sys.argv[2]), faults))
 
 
 if __name__ == "__main__":

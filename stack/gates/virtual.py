@@ -18,7 +18,19 @@ class Gate:
     def __init__(self, slots: int) -> None:
         if slots < 1:
             raise ValueError(f"{slots} slots; allowed: at least 1")
+        self._slots = slots
         self._free_s = [0.0] * slots  # a heap: when each slot is free again
+
+    def leave(self, slots: int | None) -> None:
+        """Go on with so many slots, those that are busy longest; None: with all of them."""
+        wanted = self._slots if slots is None else slots
+        if wanted == len(self._free_s):
+            return
+        if wanted < 1:
+            raise ValueError(f"{wanted} slots; allowed: at least 1")
+        kept = heapq.nlargest(wanted, self._free_s)
+        self._free_s = [0.0] * (wanted - len(kept)) + kept
+        heapq.heapify(self._free_s)
 
     def book(self, now_s: float, demand_s: float) -> Booking:
         """Take the slot that is free first, from when it is free, for `demand_s`.

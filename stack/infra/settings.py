@@ -41,6 +41,7 @@ KNOWN = frozenset(
         "LIMITS",
         "TRUSTED_PROXIES",
         "EMULATION_FILE",
+        "FAULTS_FILE",
         "QUEUE_URL",
         "OBJECTS_URL",
         "OBJECTS_ENDPOINT",

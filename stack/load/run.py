@@ -64,6 +64,7 @@ def run_load(
     pids_by_part: Mapping[str, Iterable[int]] | None = None,
     limits: Limits | None = None,
     is_punctual: bool = False,
+    max_in_flight: int = MAX_IN_FLIGHT,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
     """Send the trace, open loop, and write one row per request to `out_path`.
@@ -80,6 +81,7 @@ def run_load(
         pids_by_part: processes of the stack, so that others' CPU can be told from theirs.
         limits: what a valid run keeps to.
         is_punctual: send in real time, where that is allowed: for emulated machines.
+        max_in_flight: requests on their way at once; what is due beyond them is dropped.
         progress: called about once a second.
     Returns: the result, stamped VALID or INVALID with reasons.
     Raises: InvalidTrace, StackUnreachable; GeneratorFailed when the generator died. That, and
@@ -99,7 +101,7 @@ def run_load(
         book,
         address,
         timeout_s=timeout_s,
-        max_in_flight=MAX_IN_FLIGHT,
+        max_in_flight=max_in_flight,
         is_punctual=is_punctual,
     )
     with tempfile.TemporaryFile() as plan_file, tempfile.TemporaryFile() as journal_file:

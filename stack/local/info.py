@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stack.infra import faults
 from stack.local.spec import MOST_REPLICAS, StackSpec
 
 FILE = "stack.json"
@@ -125,6 +126,11 @@ class StackInfo(BaseModel):
         """All parts of one kind, in order."""
         return tuple(part for part in self.parts if part.kind == kind)
 
+    @property
+    def faults_file(self) -> Path | None:
+        """Where faults are switched on; None in a stack that takes none."""
+        return self.folder / faults.FILE if self.spec.takes_faults else None
+
     def service_environment(self) -> dict[str, str]:
         """What an own process needs to work on the stack's servers, as its API processes do."""
         urls = {
@@ -143,6 +149,7 @@ class StackInfo(BaseModel):
             **(
                 {"HEADROOM_EMULATION_FILE": str(self.emulation_file)} if self.emulation_file else {}
             ),
+            **({"HEADROOM_FAULTS_FILE": str(self.faults_file)} if self.faults_file else {}),
             "HEADROOM_JWT_SECRET": self.jwt_secret,
             "HEADROOM_ADMIN_PASSWORD": self.admin_password,
         }

@@ -230,8 +230,9 @@ def elasticsearch_part(spec: StackSpec, layout: Layout, home: Path) -> Part:
     )
 
 
-def gates_part(spec: StackSpec, emulation: Emulation) -> Part:
+def gates_part(spec: StackSpec, emulation: Emulation, faults_file: Path | None) -> Part:
     """The gates of the emulated machines that all replicas share."""
+    faults = [] if faults_file is None else [str(faults_file)]
     machines = emulation.machines
     slots: dict[str, int] = {}
     for component, machine in machines.items():
@@ -242,7 +243,7 @@ def gates_part(spec: StackSpec, emulation: Emulation) -> Part:
             slots[component] = machine.slots
 
     def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "stack.gates.node", str(port), json.dumps(slots)]
+        return [sys.executable, "-m", "stack.gates.node", str(port), json.dumps(slots), *faults]
 
     return Part("gates", "gates", command, gates_answer, "a connection")
 

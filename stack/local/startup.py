@@ -114,7 +114,9 @@ async def _start_gates(supervisor: "Supervisor", mongo_url: str) -> None:
     emulation = supervisor.spec.emulation
     if emulation is None:
         return
-    port = await supervisor.bring_up(rooms.gates_part(supervisor.spec, emulation))
+    port = await supervisor.bring_up(
+        rooms.gates_part(supervisor.spec, emulation, supervisor.info.faults_file)
+    )
     hosts = mongo_url.removeprefix("mongodb://").partition("/")[0].split(",")
     members = {host: f"mongo-{number + 1}" for number, host in enumerate(hosts)}
     told = EmulatedStack(emulation=emulation, node_port=port, mongo_members=members)

@@ -27,6 +27,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stack.infra.cache_keys import ENTRY_PREFIX, generation_key
+from stack.infra.faults import FaultsFile
 from stack.infra.operations import Family
 from stack.service.entries import (
     CacheUnavailable,
@@ -89,8 +90,13 @@ class Cache:
     """The three key families of the service."""
 
     def __init__(
-        self, redis: Redis | None, policies: Mapping[Family, FamilyPolicy], metrics: Metrics
+        self,
+        redis: Redis | None,
+        policies: Mapping[Family, FamilyPolicy],
+        metrics: Metrics,
+        faults: FaultsFile | None = None,
     ) -> None:
+        self._faults = faults or FaultsFile(None)
         self._store = EntryStore(redis) if redis is not None else None
         self._policies = policies
         self._metrics = metrics
@@ -222,13 +228,15 @@ class Cache:
                     await reading.store.release(reading.place, reading.stamp, owner)
         return body
 
-    @staticmethod
-    async def _keep(reading: "_Reading", body: bytes, cost_s: float, owner: bytes) -> None:
-        ttl_s = reading.policy.ttl_s
+    async def _keep(self, reading: "_Reading", body: bytes, cost_s: float, owner: bytes) -> None:
+        faults = self._faults.now()
+        ttl_s = reading.policy.ttl_s * faults.ttl_factor
         spread_s = ttl_s * reading.policy.ttl_jitter_fraction
         times_s = Times(ttl_s - spread_s * random.random(), ttl_s + TOKEN_MARGIN_S, cost_s)
         try:
             async with held("redis"):
+                if faults.drops_fills:
+                    return
                 await reading.store.store(
                     reading.place, reading.stamp, body, times_s=times_s, owner=owner
                 )

@@ -24,6 +24,7 @@ from stack.gates.client import NodeClient
 from stack.gates.emulation import Component, EmulatedStack, Identity
 from stack.gates.settling import GRACE_S, SETTLE_S, Settling
 from stack.gates.virtual import Booking, Gate
+from stack.infra.faults import FaultsFile
 from stack.infra.operations import Operation
 from stack.service.trace import current_trace
 
@@ -45,8 +46,15 @@ class PrimaryKnowing(Protocol):
 class Emulated:
     """One replica as an emulated machine, and its way to the machines that all replicas share."""
 
-    def __init__(self, stack: EmulatedStack, replica: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        stack: EmulatedStack,
+        replica: str,
+        registry: CollectorRegistry,
+        faults: FaultsFile | None = None,
+    ) -> None:
         self.emulation = stack.emulation
+        self._faults = faults or FaultsFile(None)
         self.database: PrimaryKnowing | None = None
         self._replica = replica
         self._members = stack.mongo_members
@@ -86,6 +94,7 @@ class Emulated:
         self, component: Component, asked_s: float, demand_s: float, *, secondary: bool
     ) -> tuple[str, Booking]:
         """Book a visit that arrived at `asked_s`: at which machine, and when it is served."""
+        demand_s *= self._faults.now().slower.get(component, 1.0)
         if component == "api":
             machine, booking = self._replica, await self._booked_here(asked_s, demand_s)
         else:
@@ -102,6 +111,7 @@ class Emulated:
         booked: asyncio.Future[Booking] = asyncio.get_running_loop().create_future()
 
         def book() -> None:
+            own.leave(self._faults.now().slots_of(self._replica))
             booking = own.book(asked_s, demand_s)
             if not booked.done():  # its request may have been cancelled
                 booked.set_result(booking)

@@ -16,11 +16,13 @@ from stack.infra.connections import (
     mongo_client,
     redis_client,
 )
+from stack.infra.faults import FaultsFile
 from stack.infra.logs import log_as_json
 from stack.service.auth.access import Access
 from stack.service.background import Background
 from stack.service.cache import Cache
 from stack.service.errors import install_handlers
+from stack.service.faulty import Faulty
 from stack.service.favourites.endpoints import favourite_routes
 from stack.service.favourites.service import FavouriteService
 from stack.service.graphql.endpoint import graph_routes
@@ -59,7 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     telemetry = telemetry_of(settings)
     secret = settings.jwt_secret.get_secret_value()
     metrics = Metrics(settings.replica)
-    emulated = emulated_machine(settings, metrics)
+    faults = FaultsFile(settings.faults_file)
+    emulated = emulated_machine(settings, metrics, faults)
     mongo = mongo_client(settings.mongo_url, preferred=emulated.preferred if emulated else None)
     if emulated is not None:
         emulated.database = mongo
@@ -69,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     elasticsearch = (
         elasticsearch_client(settings.elasticsearch_url) if settings.elasticsearch_url else None
     )
-    cache = Cache(redis, settings.cache_policies(), metrics)
+    cache = Cache(redis, settings.cache_policies(), metrics, faults)
     background = Background(settings, database, metrics, queue)
     access = Access(settings, database, redis, queue, metrics, jobs=background.jobs)
     bearer = access.bearer
@@ -128,8 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hot=HotReads(products, search, page_size, cursors=cursors),
         own_writes=own_writes,
     )
-    if emulated is not None:
-        app.add_middleware(Gated, emulated=emulated)
+    stand_outside(app, settings, emulated, faults)
     schema = schema_of(
         products,
         search,
@@ -156,7 +158,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def emulated_machine(settings: Settings, metrics: Metrics) -> Emulated | None:
+def emulated_machine(settings: Settings, metrics: Metrics, faults: FaultsFile) -> Emulated | None:
     """This replica as an emulated machine, where the stack was started as an emulation."""
     if settings.emulation_file is None:
         return None
@@ -164,7 +166,17 @@ def emulated_machine(settings: Settings, metrics: Metrics) -> Emulated | None:
     log.warning(
         "emulation (dilated ×%g): times are not those of this machine", stack.emulation.scale
     )
-    return Emulated(stack, settings.replica, metrics.registry)
+    return Emulated(stack, settings.replica, metrics.registry, faults)
+
+
+def stand_outside(
+    app: FastAPI, settings: Settings, emulated: Emulated | None, faults: FaultsFile
+) -> None:
+    """What a request meets before the service: the faults that are switched on, the machine."""
+    if emulated is not None:
+        app.add_middleware(Gated, emulated=emulated)
+    if settings.faults_file is not None:
+        app.add_middleware(Faulty, faults=faults, replica=settings.replica)
 
 
 def calm_garbage_collection() -> None:

@@ -40,6 +40,8 @@ class Settings(BackgroundSettings):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"),)
     # Emulated machines in dilated time (stack.gates); none: the stack runs as fast as it can.
     emulation_file: Path | None = None
+    # What is made wrong on purpose (stack.infra.faults); none: nothing ever is.
+    faults_file: Path | None = None
 
     def cache_policies(self) -> dict[Family, FamilyPolicy]:
         """How each cached family is kept."""
