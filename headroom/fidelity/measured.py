@@ -1,7 +1,8 @@
 """One cell offered to the emulated stack: every request's time, and what the gates counted."""
 
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from headroom.measure import conditions_of
 from headroom.traces import write_trace
 from sim.workload import Trace
 from stack.gates.addressed import run_id_with_seed
-from stack.load.run import LoadResult, run_load
+from stack.load.generator import Progress
+from stack.load.run import MAX_IN_FLIGHT, LoadResult, run_load
 from stack.load.validity import Limits
 from stack.local import StackInfo
 
@@ -60,6 +62,7 @@ class Counted:
     visits: dict[str, float]
     held_s: dict[str, float]
     overruns: dict[str, float]
+    waited_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def overruns_fraction(self) -> float:
@@ -78,10 +81,19 @@ class Offered:
     conditions: Conditions
 
 
-def offered(topology: Topology, cell: Cell, trace: Trace, info: StackInfo, folder: Path) -> Offered:
+def offered(
+    topology: Topology,
+    cell: Cell,
+    trace: Trace,
+    info: StackInfo,
+    folder: Path,
+    *,
+    during: Callable[[Progress], None] | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+) -> Offered:
     """Offer a cell's requests to the running stack, with a cold cache.
 
-    The load balancer begins anew, too.
+    The load balancer begins anew, too. `during` is called about once a second meanwhile.
     """
     assert info.base_url is not None
     empty_cache(info)
@@ -101,6 +113,8 @@ def offered(topology: Topology, cell: Cell, trace: Trace, info: StackInfo, folde
         pids_by_part=pids_of(info),
         limits=Limits().dilated(),
         is_punctual=True,
+        max_in_flight=max_in_flight,
+        progress=during,
     )
     after = _counters(info)
     counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))
@@ -144,6 +158,7 @@ _COUNTERS = (
     "headroom_held_visits_total",
     "headroom_held_seconds_total",
     "headroom_held_overruns_total",
+    "headroom_held_wait_seconds_total",
 )
 
 

@@ -96,7 +96,7 @@ def unbalance(info: StackInfo, weights: Mapping[str, int], *, retries_503: bool 
         fails = 0 if retries_503 else 3
         return f"{found[1]} max_fails={fails} {found[4]} {share};"
 
-    path = info.folder / "nginx" / "nginx.conf"
+    path = info.folder / "data" / "nginx" / "nginx.conf"
     text = _SERVER.sub(server, path.read_text(encoding="utf-8"))
     text = _RETRIED.sub(rf"\1{' http_503' if retries_503 else ''};", text)
     path.write_text(text, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""How long cached entries lived: until a time after which none is found, or until one instant.
+
+A shortened TTL and an emptied cache both make look-ups miss that were predicted to hit. They are
+told apart by the ages of the entries, and by whether one instant explains all of the misses.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headroom.diagnose.records import EntryLives
+
+OLDEST = 0.98  # quantile of the ages of hits: one entry may have been read anew unseen
+CLOSE = 0.9  # a fill is stored some time before its request is answered
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """The look-ups of one family in the order of their times.
+
+    Args:
+        at_s: when each was asked.
+        done_s: when it was answered.
+        entry: what was asked for.
+        hit, filled: what was measured: found, or not and read for the cache.
+        expected: whether it was predicted to be found.
+    """
+
+    at_s: NDArray[np.float64]
+    done_s: NDArray[np.float64]
+    entry: Sequence[Hashable]
+    hit: NDArray[np.bool_]
+    filled: NDArray[np.bool_]
+    expected: NDArray[np.bool_]
+
+
+def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
+    """What the look-ups of a family say of the lives of its entries."""
+    stored_s: dict[Hashable, float] = {}
+    ages_s: list[float] = []
+    surplus: list[tuple[float, float]] = []  # from the fill to the miss
+    for place in np.argsort(lookups.at_s, kind="stable"):
+        entry, at_s = lookups.entry[place], float(lookups.at_s[place])
+        since_s = stored_s.get(entry)
+        if since_s is not None and lookups.hit[place]:
+            ages_s.append(max(0.0, at_s - since_s))
+        if since_s is not None and lookups.expected[place] and lookups.filled[place]:
+            surplus.append((since_s, at_s))
+        if lookups.filled[place]:
+            stored_s[entry] = float(lookups.done_s[place])
+    oldest_s = float(np.quantile(ages_s, OLDEST)) if ages_s else 0.0
+    older = sum(miss_s - fill_s >= CLOSE * oldest_s for fill_s, miss_s in surplus)
+    at_s, at_once = _common_instant(surplus)
+    count = max(1, len(surplus))
+    return EntryLives(
+        family=family,
+        ttl_s=ttl_s,
+        surplus=len(surplus),
+        oldest_hit_s=oldest_s,
+        older_fraction=older / count,
+        at_s=at_s,
+        at_once_fraction=at_once / count,
+    )
+
+
+def _common_instant(spans: Sequence[tuple[float, float]]) -> tuple[float, int]:
+    """The instant that lies in most of the spans, and in how many."""
+    ends = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    inside, most, at_s = 0, 0, 0.0
+    for when_s, step in ends:
+        inside += step
+        if inside > most:
+            most, at_s = inside, when_s
+    return at_s, most

@@ -1,0 +1,116 @@
+"""Evidence and diagnosis, as data."""
+
+from enum import StrEnum
+from typing import Literal
+
+from headroom.artefacts import Artefact, Record
+
+
+class Kind(StrEnum):
+    """What can be wrong."""
+
+    NOTHING = "nothing stands out"
+    SLOWER_SERVICE = "slower service"
+    FEWER_SLOTS = "fewer slots"
+    REPLICA_MISSING = "replica missing"
+    UNEVEN_BALANCER = "uneven balancer"
+    COLD_CACHE = "cold cache"
+    SHORTENED_TTL = "shortened TTL"
+    NEVER_FILLED = "cache never filled"
+    LOST_INDEX = "lost index"
+    NOISY_NEIGHBOUR = "noisy neighbour"
+    ERRORS = "errors"
+    RETRY_STORM = "retry storm"
+    GENERATOR_LIMITED = "generator limited"
+    WRONG_STATUS = "wrong status codes"
+    SLOW_HOP = "slow hop"
+    WAITING = "longer waiting"  # of a run that does not tell at what
+    FEWER_HITS = "fewer hits"  # of a run that does not tell why
+
+
+Measure = Literal[
+    "dropped",  # share of the requests that the generator did not send
+    "unsent",  # how far the rate stayed behind the planned one, share
+    "generator_cpu",  # share of a core
+    "lag",  # dispatch lag p99, s
+    "foreign_cpu",  # share of the machine, by processes that do not give way
+    "wrong_status",  # share of the requests
+    "errors",  # share of the requests: server errors, timeouts, broken connections
+    "attempts",  # visits at the replicas, relative
+    "share",  # of the requests, by replica: furthest from the prediction
+    "hits",  # hit ratio by family, difference
+    "examined",  # documents looked at for one returned, relative
+    "hold",  # service time of a visit, by component, relative
+    "wait",  # waiting of a visit, by component, in service times
+    "outside",  # time of a request outside all machines, s
+]
+
+
+class Figure(Record):
+    """One figure, predicted and measured, and how far apart they are in its own measure."""
+
+    measure: Measure
+    where: str = ""  # component, family or replica
+    predicted: float
+    measured: float
+    deviation: float
+
+
+class EntryLives(Record):
+    """How the look-ups of a family came to miss what was predicted to be there.
+
+    Args:
+        family: of the keys.
+        ttl_s: how long its entries are kept.
+        surplus: look-ups that were predicted to hit and missed.
+        oldest_hit_s: age of the oldest entries that were found.
+        older_fraction: of the surplus, entries that were older than those.
+        at_s: the instant that most of the surplus entries did not live through.
+        at_once_fraction: of the surplus, those that did not live through it.
+    """
+
+    family: str
+    ttl_s: float
+    surplus: int
+    oldest_hit_s: float
+    older_fraction: float
+    at_s: float
+    at_once_fraction: float
+
+
+class Evidence(Artefact):
+    """All that a run tells a diagnosis."""
+
+    run: str
+    source: Literal["emulated", "native"]
+    figures: tuple[Figure, ...]
+    lives: tuple[EntryLives, ...] = ()
+    replicas_gone: int = 0  # fewer than the scenario has
+    missing_indexes: tuple[str, ...] = ()
+    valid: bool
+    reasons: tuple[str, ...] = ()
+    cannot_tell: tuple[str, ...] = ()
+
+
+class Finding(Record):
+    """One rule that holds: what it takes for wrong, and why.
+
+    `strength` is how far the figure is out of its limit: 1 is at it.
+    """
+
+    kind: Kind
+    component: str
+    strength: float
+    says: str
+
+
+class Diagnosis(Artefact):
+    """What is wrong with a run, in words; other findings may follow from the first."""
+
+    run: str
+    kind: Kind
+    component: str
+    sure: Literal["sure", "likely", "unsure"]
+    says: str
+    findings: tuple[Finding, ...]
+    cannot_tell: tuple[str, ...] = ()
