@@ -28,7 +28,7 @@ from stack.observe.machine import facts_sha256, machine_facts
 from stack.observe.plans import read_plans
 
 Say = Callable[[str], None]
-TOPOLOGIES = ("three-replicas", "two-replicas", "least-connections", "search-heavy")
+TOPOLOGIES = ("three-replicas", "two-replicas", "least-connections-on-a-beat", "search-heavy")
 SEARCHES = "search-heavy"  # the one with Elasticsearch
 TWICE, MORE, HEALTHY_EACH = 2, 6, 5  # each fault, further ones, healthy runs of each topology
 SHORT_HEALTHY = 3
