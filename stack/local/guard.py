@@ -37,7 +37,7 @@ def main() -> int:
     keep = (report, lock, *([owner] if owner_pid else []))
     supervisor = spawn(
         [
-            *(sys.executable, "-m", "stack.local.supervisor"),
+            *(sys.executable, "-m", "stack.local"),
             *(str(folder), str(report), str(owner), str(lock)),
         ],
         environment=dict(os.environ),

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psutil
 
@@ -18,9 +17,7 @@ from stack.local.channel import Say
 from stack.local.info import Change, PartInfo
 from stack.local.processes import last_lines, signal_group
 from stack.local.readiness import until
-
-if TYPE_CHECKING:
-    from stack.local.supervisor import Supervisor
+from stack.local.supervisor import Supervisor
 
 RELOAD_S = 15.0
 # The longest that nginx waits for a replica, and some more: nothing that it sent is cut off.
@@ -30,7 +27,7 @@ DRAIN_S = 35.0
 class Rollout:
     """The changes of one supervisor's stack, one at a time."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         self._stack = supervisor
         self._turn = asyncio.Lock()
 

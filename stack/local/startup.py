@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from stack.errors import PartFailed
 from stack.gates.emulation import EmulatedStack
@@ -12,14 +11,12 @@ from stack.local.parts import REPLICA_SET
 from stack.local.ports import free_port
 from stack.local.processes import last_lines
 from stack.local.readiness import form_replica_set
-
-if TYPE_CHECKING:
-    from stack.local.supervisor import Supervisor
+from stack.local.supervisor import Supervisor
 
 REPLICA_SET_S = 60.0
 
 
-async def start(supervisor: "Supervisor") -> None:
+async def start(supervisor: Supervisor) -> None:
     """Start all parts in the order of their dependencies; return when all are ready."""
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
@@ -65,7 +62,7 @@ async def start(supervisor: "Supervisor") -> None:
     )
 
 
-async def _start_database(supervisor: "Supervisor") -> str:
+async def _start_database(supervisor: Supervisor) -> str:
     async with asyncio.TaskGroup() as group:
         faulty = supervisor.spec.takes_faults
         parts = [
@@ -86,20 +83,20 @@ async def _start_database(supervisor: "Supervisor") -> str:
     return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
 
 
-async def _start_cache(supervisor: "Supervisor") -> str | None:
+async def _start_cache(supervisor: Supervisor) -> str | None:
     if not supervisor.spec.cache_memory_mib:
         return None
     port = await supervisor.bring_up(rooms.redis_part(supervisor.spec, supervisor.layout))
     return f"redis://127.0.0.1:{port}/0"
 
 
-async def _start_queue(supervisor: "Supervisor") -> str | None:
+async def _start_queue(supervisor: Supervisor) -> str | None:
     if not supervisor.spec.queues:
         return None
     return f"redis://127.0.0.1:{await supervisor.bring_up(rooms.queue_part(supervisor.layout))}/0"
 
 
-async def _start_search(supervisor: "Supervisor") -> str | None:
+async def _start_search(supervisor: Supervisor) -> str | None:
     if supervisor.spec.search_engine != "elasticsearch":
         return None
     home = supervisor.request.elasticsearch_home
@@ -109,7 +106,7 @@ async def _start_search(supervisor: "Supervisor") -> str | None:
     return f"http://127.0.0.1:{port}"
 
 
-async def _start_gates(supervisor: "Supervisor", mongo_url: str) -> None:
+async def _start_gates(supervisor: Supervisor, mongo_url: str) -> None:
     """In an emulation: the shared gates, and the file that tells the replicas of them."""
     emulation = supervisor.spec.emulation
     if emulation is None:

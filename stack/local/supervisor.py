@@ -1,6 +1,4 @@
-"""The process that owns all servers of one stack: starts, watches, reports and ends them.
-
-    python -m stack.local.supervisor FOLDER REPORT_FD OWNER_PIDFD
+"""Whoever owns all servers of one stack: starts, watches, reports and ends them.
 
 A part that dies is reported and not restarted: this is a measuring instrument, and a silent
 restart would hide the very failure that somebody wants to see.
@@ -12,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,27 +17,21 @@ from typing import Any
 
 import psutil
 
-from stack.errors import DiskFull, PartFailed, PortInUse, StackError
+from stack.errors import DiskFull, PartFailed, PortInUse
 from stack.infra.nginx import Tls
 from stack.load.priority import run_in_real_time, run_promptly
 from stack.local import parts as rooms
-from stack.local.channel import listening
-from stack.local.folder import remove_if_orphaned
-from stack.local.info import REQUEST, PartInfo, Request, StackInfo
+from stack.local.info import PartInfo, Request, StackInfo
 from stack.local.parts import Layout, Part
 from stack.local.ports import free_port, listens
 from stack.local.processes import (
-    SAID_WHY,
     Children,
-    become_subreaper,
     last_lines,
     signal_group,
     spawn,
     tell,
 )
 from stack.local.readiness import until
-from stack.local.rollout import Rollout
-from stack.local.startup import start
 
 PORT_TRIES = 5
 SAY_EVERY_S = 5.0
@@ -301,61 +292,3 @@ def _make_punctual(pid: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):  # that it ended is told by its exit
         for process in (psutil.Process(pid), *psutil.Process(pid).children()):
             run_in_real_time(process.pid)
-
-
-async def run(folder: Path, report: int, owner: int) -> int:
-    """Run the stack until a signal, or the end of its owner, ends it."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    if owner >= 0:
-        loop.add_reader(owner, stop.set)  # a pidfd: readable once that process is dead
-    request = Request.model_validate_json((folder / REQUEST).read_text())
-    supervisor = Supervisor(folder, request, report)
-    starting = asyncio.create_task(start(supervisor))
-    stopping = asyncio.create_task(stop.wait())
-    happenings: list[asyncio.Future[Any]] = [starting, stopping, supervisor.failure]
-    await asyncio.wait(happenings, return_when=asyncio.FIRST_COMPLETED)
-    error: BaseException | None = None
-    if starting.done():
-        error = _first_cause(starting.exception())
-    elif supervisor.failure.done():
-        error = supervisor.failure.result()
-    if error is None and starting.done():
-        async with listening(folder, Rollout(supervisor).apply):
-            supervisor.say("ready")
-            await stopping
-    elif isinstance(error, StackError):
-        supervisor.say("error", error=error.as_json())
-    if owner >= 0:
-        loop.remove_reader(owner)
-    starting.cancel()
-    stopping.cancel()
-    await asyncio.gather(starting, stopping, return_exceptions=True)
-    await supervisor.stop()
-    if error is not None and not isinstance(error, StackError):
-        raise error
-    return 0 if error is None else SAID_WHY
-
-
-def _first_cause(error: BaseException | None) -> BaseException | None:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def main() -> int:
-    """Entry point; see the module's docstring."""
-    folder, report, owner, lock = Path(sys.argv[1]), *map(int, sys.argv[2:5])
-    for descriptor in (report, lock, *([owner] if owner >= 0 else [])):
-        os.set_inheritable(descriptor, False)  # the servers must not keep them open
-    become_subreaper()
-    try:
-        return asyncio.run(run(folder, report, owner))
-    finally:
-        remove_if_orphaned(folder)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

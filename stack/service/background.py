@@ -12,7 +12,7 @@ from stack.infra.documents import Document
 from stack.infra.event_stream import EventStream
 from stack.infra.jobs import JobQueue
 from stack.infra.objects import objects_of
-from stack.service.auth.tokens import Bearer
+from stack.service.auth.bearer import Bearer
 from stack.service.events.answered import answered_search
 from stack.service.events.buffer import EventBuffer
 from stack.service.events.endpoints import event_routes

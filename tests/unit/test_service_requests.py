@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from stack.infra.catalogue import Catalogue, product_id, user_id
-from stack.service.auth.tokens import Bearer, mint_access_token
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.tokens import mint_access_token
 from stack.service.breaker import Breaker
 from stack.service.errors import Forbidden, InvalidRequest, Unauthorised
 from stack.service.metrics import Metrics

@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 
 from stack.infra.connections import redis_client
 from stack.infra.documents import Document
+from stack.service.auth.bearer import Bearer
 from stack.service.auth.endpoints import api_key_routes, auth_routes, session_routes
 from stack.service.auth.keys import ApiKeys
 from stack.service.auth.passwords import Passwords
 from stack.service.auth.revocations import WAIT_S, Revocations
 from stack.service.auth.service import AuthService
 from stack.service.auth.sessions import Sessions
-from stack.service.auth.tokens import Bearer
 from stack.service.jobs.service import JobService
 from stack.service.limits.budgets import Budgets
 from stack.service.limits.window import SharedWindow

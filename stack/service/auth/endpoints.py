@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
+from stack.service.auth.bearer import Bearer
 from stack.service.auth.keys import ApiKeys
+from stack.service.auth.principal import Principal
 from stack.service.auth.schemas import (
     ActiveSession,
     ActiveSessions,
@@ -21,7 +23,6 @@ from stack.service.auth.schemas import (
 )
 from stack.service.auth.service import AuthService
 from stack.service.auth.sessions import Device
-from stack.service.auth.tokens import Bearer, Principal
 from stack.service.origin import Origins
 from stack.service.replies import json_reply
 

@@ -17,11 +17,12 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 
 from stack.infra.documents import API_KEYS, USERS, Document
+from stack.service.auth.principal import Principal
 from stack.service.auth.schemas import ApiKey, ApiKeyWanted, NewApiKey
-from stack.service.auth.tokens import KEY_MARK, Principal
 from stack.service.errors import Conflict, Forbidden, NotFound, Unauthorised
 
 MOST = 20
+KEY_MARK = "hrk_"
 # A replica asks the database for a key at most this often; so long may one that was taken back
 # live on where Redis cannot tell (with Redis: milliseconds).
 REMEMBERED_S = 5.0

@@ -14,8 +14,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stack.service.auth.principal import Principal
 from stack.service.auth.sessions import REVOKED
-from stack.service.auth.tokens import ACCESS_TOKEN_S, Principal
+from stack.service.auth.tokens import ACCESS_TOKEN_S
 
 WAIT_S = 5.0  # one question to Redis waits as long for news
 RETRY_S = 0.5

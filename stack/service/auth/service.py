@@ -12,6 +12,7 @@ from stack.infra.documents import USERS, Document
 from stack.infra.jobs import JobKind
 from stack.infra.operations import Operation
 from stack.service.auth.passwords import Passwords
+from stack.service.auth.principal import Principal, Role
 from stack.service.auth.refresh import RefreshToken, RefreshTokens
 from stack.service.auth.revocations import Revocations
 from stack.service.auth.schemas import Login, Registered, Registration, Tokens
@@ -22,7 +23,7 @@ from stack.service.auth.sessions import (
     Sessions,
     SessionsUnavailable,
 )
-from stack.service.auth.tokens import ACCESS_TOKEN_S, Principal, Role, mint_access_token
+from stack.service.auth.tokens import ACCESS_TOKEN_S, mint_access_token
 from stack.service.errors import Conflict, InvalidRequest, NotFound, Unauthorised
 from stack.service.held import held
 from stack.service.jobs.service import JobService

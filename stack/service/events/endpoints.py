@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from stack.infra.analytics import Analytics, AnalyticsUnavailable
 from stack.infra.event_stream import Row, moment
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.errors import InvalidRequest, ServiceError
 from stack.service.events.buffer import EventBuffer
 from stack.service.events.schemas import Event, EventBatch, Funnel, Ranking, Taken, What

@@ -6,7 +6,8 @@ from bson import ObjectId
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.favourites.schemas import Favourites
 from stack.service.favourites.service import FavouriteService
 from stack.service.products.endpoints import ProductId

@@ -10,7 +10,8 @@ from strawberry.dataloader import DataLoader
 
 from stack.infra.documents import USERS, Document
 from stack.infra.operations import Operation
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.products.service import ProductService

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from stack.infra.pictures import MOST_BYTES
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.images.delivery import (
     FOR_A_DAY,
     FOR_EVER,

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from stack.infra.documents import REPORTS, Document
 from stack.infra.jobs import JobKind
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.errors import NotFound
 from stack.service.jobs.schemas import JobOverview, JobRequest, JobState
 from stack.service.jobs.service import JobService

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from stack.infra.limits import Limits
-from stack.service.auth.tokens import Bearer
+from stack.service.auth.bearer import Bearer
 from stack.service.errors import ServiceError, Unauthorised
 from stack.service.limits.window import (
     WINDOW_S,

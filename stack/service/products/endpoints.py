@@ -6,7 +6,8 @@ from bson import ObjectId
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from stack.service.auth.tokens import Bearer, Principal
+from stack.service.auth.bearer import Bearer
+from stack.service.auth.principal import Principal
 from stack.service.products.deprecation import tell_successor
 from stack.service.products.schemas import (
     Product,
