@@ -2,6 +2,7 @@
 
     python bench/run_spread.py                     # from the recorded runs
     python bench/run_spread.py --record RUN RUN …  # record the figures of runs in their place
+    python bench/same_scenario_pairs.py --runs 5 --record  # make such runs, and record them
 
 For each figure the pairs of runs differ by d, known to s: the spread of one run is the square root
 of the mean of (d² − s²)/2 over all pairs.
@@ -26,7 +27,9 @@ from headroom.diff.judging import (
 )
 from headroom.diff.records import RunFigures
 
-RECORDED = Path(__file__).parents[1] / "tests" / "data" / "same_scenario_runs.json"
+DATA = Path(__file__).parents[1] / "tests" / "data"
+RECORDED = DATA / "same_scenario_runs.json"
+SLOWED = DATA / "slowed_runs.json"  # the same, with slow queries
 
 
 def recorded() -> list[RunFigures]:
@@ -34,7 +37,7 @@ def recorded() -> list[RunFigures]:
     return [RunFigures.model_validate(each) for each in json.loads(RECORDED.read_text("utf-8"))]
 
 
-def record(folders: list[Path]) -> None:
+def record(folders: list[Path], path: Path = RECORDED) -> None:
     """Store the figures of runs, rounded to what they are known to."""
     kept = []
     for folder in folders:
@@ -43,7 +46,7 @@ def record(folders: list[Path]) -> None:
             for estimate in load["metrics"].values():
                 estimate.update({end: float(f"{value:.5g}") for end, value in estimate.items()})
         kept.append(figures)
-    RECORDED.write_text(json.dumps(kept, separators=(",", ":")) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(kept, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def spreads(runs: list[RunFigures]) -> dict[str, float]:
