@@ -13,6 +13,7 @@ Lies when: the machine's clock rate moves with its load; requests batch their wo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class RequestClass:
         """CPU time that a request causes beside its path, s."""
         return sum(self.cpu_s.values()) - self.request_cpu_s
 
-    @property
+    @cached_property
     def cv(self) -> float:
         """Coefficient of variation of the demand, from the spread of the single requests.
 

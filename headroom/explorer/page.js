@@ -173,9 +173,12 @@ class Page {
       await new Promise(requestAnimationFrame);
       this.reactions.push(performance.now() - answered.at);
     }
-    await new Promise((done) => setTimeout(done)); // a next answer may be there already
-    if (this.view !== view) return;
-    await this.draw(view);
+    // The rest one by one while nothing is awaited: the next answer must not wait for them.
+    for (const name of Object.keys(view.pictures)) {
+      await new Promise((done) => setTimeout(done));
+      if (this.view !== view || this.flight?.do === "set") return;
+      await this.draw(view, (figure) => figure.dataset.picture === name);
+    }
     this.showFoot(view);
     this.root.dataset.drawn = String(view.seq);
     this.root.dataset.complete = String(view.complete);
@@ -312,7 +315,7 @@ class Page {
   async draw(view, wanted = () => true) {
     this.root.classList.toggle("hx-dark", this.isDark());
     const library = await plotlyFrom(this.model);
-    const look = this.model.get("look");
+    const template = JSON.parse(this.coloured(this.model.get("look")));
     for (const [name, picture] of Object.entries(view.pictures)) {
       const { figure, plot, caption } = this.place(name);
       if (!wanted(figure)) continue;
@@ -321,7 +324,7 @@ class Page {
       if (this.drawn[name] === text + width) continue;
       this.drawn[name] = text + width;
       const { data, layout } = JSON.parse(this.coloured(text));
-      layout.template = JSON.parse(this.coloured(look));
+      layout.template = template;
       for (const axis of [layout.xaxis, layout.yaxis]) {
         if (axis.title) axis.title.font = { size: 13 };
       }

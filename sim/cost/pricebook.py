@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -101,6 +102,9 @@ class PriceBook:
             raise InvalidScenario(
                 Problem("price book", name, "one row for each provider, service, SKU and region")
             )
+        self._by_service: dict[tuple[str, str], dict[str, None]] = {}
+        for price in self.prices:
+            self._by_service.setdefault((price.provider, price.service), {})[price.sku] = None
 
     def find(
         self, provider: str, service: str, sku: str, region: str, *, unit: str, path: str
@@ -198,8 +202,7 @@ class PriceBook:
 
     def skus(self, provider: str, service: str) -> tuple[str, ...]:
         """SKUs that the book prices for a service, in the order of the book."""
-        found = {p.sku: None for p in self.prices if (p.provider, p.service) == (provider, service)}
-        return tuple(found)
+        return tuple(self._by_service.get((provider, service), ()))
 
     def has(self, provider: str, service: str, sku: str) -> bool:
         """Whether the book prices that SKU in any region."""
@@ -220,6 +223,12 @@ def price_book(name: str) -> PriceBook:
     """
     if name.endswith(".csv"):
         return load_price_book(Path(name))
+    return _shipped(name)
+
+
+@lru_cache(maxsize=8)
+def _shipped(name: str) -> PriceBook:
+    """A book of the package, read once: nothing changes it."""
     shelf = files("sim").joinpath("data", "prices")
     known = sorted(
         entry.name.removesuffix(".csv") for entry in shelf.iterdir() if entry.name.endswith(".csv")

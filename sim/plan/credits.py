@@ -4,6 +4,8 @@ A day of credits is walked once for each of a list of loads; between them the su
 interpolated, so that a thousand futures cost no more than one. A test holds it to the bill.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,6 @@ class CreditTable:
 
     def __init__(self, scenario: Scenario, book: PriceBook) -> None:
         self._scenario, self._book = scenario, book
-        self._known: dict[str, tuple[Floats, Floats]] = {}
 
     def applies_to(self, sku: str) -> bool:
         """Whether a type buys credits when it has none left."""
@@ -53,8 +54,15 @@ class CreditTable:
 
     def _table(self, sku: str) -> tuple[Floats, Floats]:
         """Loads of one server, in busy vCPUs, and the vCPU-hours that each buys in a month."""
-        if sku not in self._known:
-            demand = demand_of(self._scenario.workload)
-            at = np.linspace(0.0, 1.0, POINTS + 1)
-            self._known[sku] = at, bought_vcpu_h(sku, demand.shape, at, demand.step_s)
-        return self._known[sku]
+        demand = demand_of(self._scenario.workload)
+        return _walked(sku, demand.shape.tobytes(), demand.step_s)
+
+
+@lru_cache(maxsize=64)
+def _walked(sku: str, shape: bytes, step_s: float) -> tuple[Floats, Floats]:
+    """The table of a type along a curve; equal curves, whatever their users, are walked once."""
+    at = np.linspace(0.0, 1.0, POINTS + 1)
+    hours = bought_vcpu_h(sku, np.frombuffer(shape), at, step_s)
+    for shared in (at, hours):
+        shared.setflags(write=False)
+    return at, hours

@@ -119,11 +119,11 @@ def _tabulated(
             for family, policy in cache.families.items()
             if asked[family] > 0
         }
-        ttls, wanted = _fitting_ttls(cache, keys, sizes, room)
+        hits, wanted = _fitting(cache, keys, sizes, room)
         needed = max(needed, wanted)
         for row, family in enumerate(families):
             if family in keys:
-                fraction[row, column] = _ratio(keys[family], ttls[family])
+                fraction[row, column] = _ratio(keys[family], hits[family])
     shares = np.array([asked[family] for family in families])
     for shared in (grid, fraction, shares):
         shared.setflags(write=False)
@@ -140,36 +140,34 @@ def item_bytes(scenario: Scenario) -> dict[Family, float]:
     }
 
 
-def _ratio(keys: KeyClasses, ttl_s: float) -> float:
+def _ratio(keys: KeyClasses, hits: Floats) -> float:
     weight = keys.members * keys.requests_per_s
-    return float(weight @ hit_fraction(keys.requests_per_s, ttl_s, keys.clears_per_s)) / float(
-        weight.sum()
-    )
+    return float(weight @ hits) / float(weight.sum())
 
 
-def _fitting_ttls(
+def _fitting(
     cache: Cache, keys: Mapping[Family, KeyClasses], sizes: Mapping[Family, float], room: float
-) -> tuple[dict[Family, float], float]:
-    """TTL of each family, cut to the age at which the entries fit; and what they need uncut."""
+) -> tuple[dict[Family, Floats], float]:
+    """Hit ratio of each key, cut to the age at which all entries fit; what they need uncut."""
     ttls = {family: cache.families[family].ttl_s for family in keys}
 
-    def resident(most_s: float) -> float:
-        # By PASTA a key's hit ratio is the share of time in which it is there.
-        return sum(
-            sizes[family]
-            * float(
-                each.members
-                @ hit_fraction(each.requests_per_s, min(ttls[family], most_s), each.clears_per_s)
-            )
+    def hits(most_s: float) -> dict[Family, Floats]:
+        return {
+            family: hit_fraction(each.requests_per_s, min(ttls[family], most_s), each.clears_per_s)
             for family, each in keys.items()
-        )
+        }
+
+    def resident(found: Mapping[Family, Floats]) -> float:
+        # By PASTA a key's hit ratio is the share of time in which it is there.
+        return sum(sizes[family] * float(keys[family].members @ found[family]) for family in keys)
 
     longest = max(ttls.values(), default=1.0)
-    needed = resident(longest) if keys else 0.0
+    found = hits(longest)
+    needed = resident(found)
     if needed <= room:
-        return ttls, needed
+        return found, needed
     low, high = 1e-6, longest
     for _ in range(_HALVINGS):
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if resident(middle) <= room else (low, middle)
-    return {family: min(ttl_s, low) for family, ttl_s in ttls.items()}, needed
+        low, high = (middle, high) if resident(hits(middle)) <= room else (low, middle)
+    return hits(low), needed
