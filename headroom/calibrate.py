@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -93,8 +94,7 @@ def calibrate(run: Run, info: StackInfo, say: Say) -> Calibration:
             for demand in _demands(operation, outcome, costs)
         ),
         singles=tuple(
-            Singles(operation=operation, outcome=outcome, latency_s=tuple(costs.latency_s.tolist()))  # type: ignore[arg-type]
-            for (operation, outcome), costs in found.items()
+            _singles(operation, outcome, costs) for (operation, outcome), costs in found.items()
         ),
         generator_cpu_s=Estimate.exact(generator_s),
         idle_fraction=sum(idle.cpu_s.values()) / idle.wall_s / idle.cores,
@@ -136,18 +136,20 @@ class _Classes:
     def costs(self, operation: Operation, outcome: str) -> Costs:
         """Measure one class. Raises CalibrationError when its requests are answered otherwise."""
         expected_status = EXPECTED_STATUS[StackOperation(operation.value)]
+        prepare: Callable[[], None]
         if outcome == "hit":
             few = [self._next(operation) for _ in range(BURST)]
             bursts, singles = [few] * BURSTS, [few[i % BURST] for i in range(SINGLES)]
-            self.prober.send(few)
+            prepare = partial(self._fill_anew, few)
         else:
+            prepare = partial(empty_cache, self.info) if outcome == "miss" else _nothing
             bursts = [[self._next(operation) for _ in range(BURST)] for _ in range(BURSTS)]
             singles = [self._next(operation) for _ in range(SINGLES)]
         costs = self.prober.costs(
             bursts,
             singles,
             expected_status=expected_status,
-            prepare=(lambda: empty_cache(self.info)) if outcome == "miss" else lambda: None,
+            prepare=prepare,
             gaps_s=self.rng.exponential(SINGLE_GAP_S, SINGLES).tolist(),
         )
         wanted = costs.cache.get(CACHE_OUTCOMES.index(outcome), 0)
@@ -158,6 +160,11 @@ class _Classes:
                 f"answered with {expected_status}, and {wanted} had the cache outcome {outcome!r}"
             )
         return costs
+
+    def _fill_anew(self, requests: list[bytes]) -> None:
+        """Let the cache hold their answers from now on: short-lived ones would end meanwhile."""
+        empty_cache(self.info)
+        self.prober.send(requests)
 
     def _next(self, operation: Operation) -> bytes:
         """The next request of an operation; keys go round, so neighbours differ."""
@@ -178,22 +185,48 @@ class _Classes:
         return prepared.on_the_wire(f"{self.book.run_id}-{number}")
 
 
-def _demands(operation: str, outcome: str, costs: Costs) -> Iterator[Demand]:
-    """One demand a component; of several equal parts the sum, for a request is served by one."""
-    by_component: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {}
-    primary = max(
+def _nothing() -> None:
+    """Leave the cache as it is."""
+
+
+def _singles(operation: str, outcome: str, costs: Costs) -> Singles:
+    primary = _primary(costs)
+    cpu_s: dict[str, float] = {}
+    for part, value in costs.single_cpu_s.items():
+        name = _component(part, primary)
+        cpu_s[name] = cpu_s.get(name, 0.0) + value
+    return Singles(
+        operation=operation,
+        outcome=outcome,  # type: ignore[arg-type] # hit, miss or none, by classes_of
+        latency_s=tuple(costs.latency_s.tolist()),
+        cpu_s=cpu_s,
+    )
+
+
+def _primary(costs: Costs) -> str:
+    """The member that did most of the work."""
+    return max(
         (part for part in costs.cpu_s if part.startswith("mongo")),
         key=lambda part: float(costs.cpu_s[part].sum()),
         default="",
     )
+
+
+def _component(part: str, primary: str) -> str:
+    """The component that a part's CPU is told of; the other members are `secondaries`."""
+    name, _, threads = part.partition(":")
+    component = kind_of(name)
+    if component == "mongo" and name != primary:
+        component = "secondaries"
+    return f"{component}_{threads}" if threads else component
+
+
+def _demands(operation: str, outcome: str, costs: Costs) -> Iterator[Demand]:
+    """One demand a component; of several equal parts the sum, for a request is served by one."""
+    by_component: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {}
+    primary = _primary(costs)
     for part, cpu_s in costs.cpu_s.items():
-        name, _, threads = part.partition(":")
-        component = kind_of(name)
-        if component == "mongo" and name != primary:
-            component = "secondaries"
-        by_component.setdefault(f"{component}_{threads}" if threads else component, []).append(
-            cpu_s
-        )
+        by_component.setdefault(_component(part, primary), []).append(cpu_s)
     for component, parts in by_component.items():
         per_burst = np.sum(parts, axis=0)
         interval = mean_interval(per_burst.tolist())

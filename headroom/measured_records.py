@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from headroom.records import Artefact, Estimate, Record
 
 
@@ -30,6 +32,8 @@ class Singles(Record):
     operation: str
     outcome: Literal["hit", "miss", "none"]
     latency_s: tuple[float, ...]
+    # CPU time of a single request by component; waking up is in it. Empty: not measured.
+    cpu_s: dict[str, float] = Field(default_factory=dict)
 
 
 class Conditions(Record):

@@ -12,6 +12,9 @@ from headroom.fidelity import page as pages
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.compared import TOLERANCES
 from headroom.fidelity.invariance import invariant
+from headroom.fidelity.native import NATIVE, NativeCampaign
+from headroom.fidelity.native_design import SYSTEMS
+from headroom.fidelity.native_page import PROMISED, promised
 from headroom.fidelity.record import FidelityRecord, occasion_of, of_kind
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
 
@@ -57,6 +60,28 @@ def invariance(
         invariant(name, folder, occasion or f"{now():%Y-%m-%d}", say)
 
 
+@fidelity_app.command("native")
+def native(
+    occasion: Occasion = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--system", help="only this one; may be given again")
+    ] = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="at most so many, now")] = None,
+    folder: Folder = RUNS,
+) -> None:
+    """Calibrate, predict, offer and compare native cells (20 minutes, on a machine left alone)."""
+    for name in only or ():
+        if name not in SYSTEMS:
+            raise typer.BadParameter(f"{name!r} is not allowed; allowed: {', '.join(SYSTEMS)}")
+    chosen = tuple(SYSTEMS[name] for name in only or SYSTEMS)
+    campaign = NativeCampaign(folder, occasion or f"{now():%Y-%m-%d}", chosen)
+    done = campaign.run(say, most_cells=cells)
+    left = sum(len(campaign.missing(system)) for system in chosen)
+    say(f"{done} cells done, {left} left; {folder / campaign.occasion / NATIVE}")
+    rows = promised([cell for system in chosen for cell in campaign.results(system)])
+    show("native: median error over the valid cells", PROMISED, rows)
+
+
 @fidelity_app.command("failover")
 def failover(
     occasion: Occasion = None,
@@ -81,6 +106,10 @@ def page(
     names = sorted(path.name for path in folder.glob("*") if path.is_dir())
     found = [occasion_of(_campaign(folder, name, None, SCALE)) for name in names]
     kept = FidelityRecord.of(record).with_occasions(each for each in found if each is not None)
+    natives = [
+        NativeCampaign(folder, name, tuple(SYSTEMS.values())).occasion_found() for name in names
+    ]
+    kept = kept.with_natives(each for each in natives if each is not None)
     kept.store(record)
     with replacing(to) as path:
         path.write_text(pages.page(kept), encoding="utf-8")

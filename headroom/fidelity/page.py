@@ -7,6 +7,7 @@ from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.compared import TOLERANCES
+from headroom.fidelity.native_page import native_section
 from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, kept, of_kind
 from headroom.proportion import wilson
 
@@ -51,6 +52,7 @@ def page(record: FidelityRecord) -> str:
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
     sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
     sections.append(_failovers(occasions))
+    sections.append(native_section(record.natives))
     for occasion in occasions:
         sections.append(f"## Every cell: {occasion.name}\n")
         facts = "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in occasion.machine.items())

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from headroom.artefacts import Artefact, Machine, Record, replacing
+from headroom.artefacts import Artefact, Machine, Record, now, replacing
 from headroom.failover import FAILOVER, Failovers
 from headroom.fidelity.artefacts import (
     ComparedMetric,
@@ -21,6 +21,7 @@ from headroom.fidelity.artefacts import (
 from headroom.fidelity.baselines import baselines
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import found_in
+from headroom.fidelity.native_records import NativeOccasion
 from headroom.fidelity.topologies import Topology
 
 NOTE = "note.md"
@@ -70,9 +71,10 @@ class Occasion(Record):
 
 
 class FidelityRecord(Artefact):
-    """All occasions, the earliest first."""
+    """All occasions, the earliest first; those of native cells by themselves."""
 
     occasions: tuple[Occasion, ...]
+    natives: tuple[NativeOccasion, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -84,12 +86,22 @@ class FidelityRecord(Artefact):
         by_name = {each.name: each for each in self.occasions}
         by_name |= {each.name: each for each in found}
         order = sorted(by_name.values(), key=lambda each: min(c.started_at for c in each.cells))
-        return FidelityRecord(occasions=tuple(order))
+        return self.model_copy(update={"occasions": tuple(order), "created_at": now()})
+
+    def with_natives(self, found: Iterable[NativeOccasion]) -> "FidelityRecord":
+        """Those of the same name are replaced."""
+        by_name = {each.name: each for each in self.natives}
+        by_name |= {
+            each.name: NativeOccasion.model_validate(rounded(each.model_dump())) for each in found
+        }
+        order = sorted(by_name.values(), key=lambda each: each.cells[0].started_at)
+        return self.model_copy(update={"natives": tuple(order), "created_at": now()})
 
     def store(self, path: Path) -> None:
         """Write it, a line for each cell."""
         text = self.model_dump_json(exclude_defaults=True)
         lines = text.replace('{"name":', '\n{"name":').replace('{"found":', '\n{"found":')
+        lines = lines.replace('{"created_at":', '\n{"created_at":')
         with replacing(path) as temporary:
             temporary.write_text(lines + "\n", encoding="utf-8")
 
@@ -112,7 +124,7 @@ def occasion_of(campaign: Campaign) -> Occasion | None:
                 )
             )
     invariance = {
-        name: tuple(MeasuredFidelity.model_validate(_rounded(cell.model_dump())) for cell in cells)
+        name: tuple(MeasuredFidelity.model_validate(rounded(cell.model_dump())) for cell in cells)
         for name, cells in found_in(
             campaign.folder / campaign.occasion, [each.name for each in campaign.topologies]
         ).items()
@@ -141,27 +153,27 @@ def _recorded(campaign: Campaign, topology: Topology, cell: MeasuredFidelity) ->
         Plainer(model=model, mean_s=_finite(found["mean_s"]), p95_s=_finite(found["p95_s"]))
         for model, found in others.items()
     )
-    rounded = MeasuredFidelity.model_validate(_rounded(cell.model_dump()))
+    fewer = MeasuredFidelity.model_validate(rounded(cell.model_dump()))
     spread = {
-        name: _rounded((prediction.high[name] - prediction.low[name]) / 2)
+        name: rounded((prediction.high[name] - prediction.low[name]) / 2)
         for name in prediction.low
         if name.startswith("hit_ratio.")
     }
-    return RecordedCell(found=rounded, plainer=plainer, hit_ratio_spread=spread)
+    return RecordedCell(found=fewer, plainer=plainer, hit_ratio_spread=spread)
 
 
 def _finite(value: float) -> float | None:
-    return _rounded(value) if math.isfinite(value) else None
+    return rounded(value) if math.isfinite(value) else None
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """The same with fewer digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
-        return {name: _rounded(each) for name, each in value.items()}
+        return {name: rounded(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(_rounded(each) for each in value)
+        return tuple(rounded(each) for each in value)
     return value
 
 

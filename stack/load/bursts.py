@@ -33,12 +33,14 @@ class Costs:
         cpu_s: by part, CPU time a request, one value a burst; idle work taken off, never below 0.
             For parts in `loops`, that of the main thread; their other threads are `<part>:threads`.
         latency_s: of single requests, from sending to the last byte.
+        single_cpu_s: by part as above, CPU time of a single request: what waking up costs is in it.
         cache: outcomes seen in X-Cache, by number of single and burst requests.
         wrong_status: answers without the expected status.
     """
 
     cpu_s: dict[str, NDArray[np.float64]]
     latency_s: NDArray[np.float64]
+    single_cpu_s: dict[str, float]
     cache: dict[int, int]
     wrong_status: int
 
@@ -106,18 +108,29 @@ class Prober:
                 cache[answer.cache] = cache.get(answer.cache, 0) + 1
                 wrong += answer.status != expected_status
         prepare()
-        latency_s = []
-        for request, gap_s in zip(singles, gaps_s, strict=True):
-            time.sleep(gap_s)
-            began = time.perf_counter()
-            self._exchange([request])
-            latency_s.append(time.perf_counter() - began)
-            answer = self._answers[0]
-            cache[answer.cache] = cache.get(answer.cache, 0) + 1
-            wrong += answer.status != expected_status
+        latency_s: list[float] = []
+
+        def one_by_one() -> None:
+            nonlocal wrong
+            for request, gap_s in zip(singles, gaps_s, strict=True):
+                time.sleep(gap_s)
+                began = time.perf_counter()
+                self._exchange([request])
+                latency_s.append(time.perf_counter() - began)
+                answer = self._answers[0]
+                cache[answer.cache] = cache.get(answer.cache, 0) + 1
+                wrong += answer.status != expected_status
+            time.sleep(REST_S)
+
+        use, threads = self._watched(one_by_one)
         return Costs(
             {part: np.array(values) for part, values in cpu_s.items()},
             np.array(latency_s),
+            {
+                part: max(0.0, total_s - self._idle_per_s.get(part, 0.0) * use.wall_s)
+                / max(1, len(singles))
+                for part, total_s in self._split(use, threads).items()
+            },
             cache,
             wrong,
         )

@@ -88,6 +88,8 @@ class Schedule:
         reporter = gevent.spawn(self._report)
         with Alarm() as alarm:
             for index, intended_s in enumerate(self.intended_s):
+                if self.plan.is_closed and self._is_over():
+                    break
                 if index % BATCH == 0:
                     gevent.sleep(0)  # behind schedule: let answers in all the same
                 alarm.wait_until(self.start_s + intended_s)
@@ -99,11 +101,16 @@ class Schedule:
         say(event="finished", **self._counts())
         select.select([sys.stdin], [], [], CLOCK_WAIT_S)  # until the starter has read our clocks
 
+    def _is_over(self) -> bool:
+        return bool(time.monotonic() - self.start_s > self.intended_s[-1])
+
     def _replica_names(self) -> list[str]:
         return [name.decode("latin-1") for name in self.replicas][1:]
 
     def _dispatch(self, index: int) -> None:
-        if self.in_flight.full():
+        if self.plan.is_closed:
+            self.in_flight.spawn(self._send, index)  # waits for a free place
+        elif self.in_flight.full():
             self.dropped += 1
             self.rows[index] = _row(time.monotonic() - self.start_s, end=DROPPED)
         else:

@@ -51,6 +51,7 @@ class Plan:
     timeout_s: float
     max_in_flight: int
     is_punctual: bool  # in real time, for emulated machines
+    is_closed: bool  # always so many in flight: the next is sent when one is answered
     operations: tuple[str, ...]
     expected_status: tuple[int, ...]  # by operation
     intended_s: NDArray[np.float64]
@@ -72,6 +73,7 @@ class Plan:
             "timeout_s": self.timeout_s,
             "max_in_flight": self.max_in_flight,
             "is_punctual": self.is_punctual,
+            "is_closed": self.is_closed,
             "operations": self.operations,
             "expected_status": self.expected_status,
         }

@@ -65,6 +65,7 @@ def run_load(
     limits: Limits | None = None,
     is_punctual: bool = False,
     max_in_flight: int = MAX_IN_FLIGHT,
+    is_closed: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
     """Send the trace, open loop, and write one row per request to `out_path`.
@@ -82,6 +83,9 @@ def run_load(
         limits: what a valid run keeps to.
         is_punctual: send in real time, where that is allowed: for emulated machines.
         max_in_flight: requests on their way at once; what is due beyond them is dropped.
+        is_closed: to saturate a stack: always so many are on their way, for of a trace that is due
+            too fast to be kept up with the next is sent when one is answered, until the trace's
+            last time. What was not sent by then has no row.
         progress: called about once a second.
     Returns: the result, stamped VALID or INVALID with reasons.
     Raises: InvalidTrace, StackUnreachable; GeneratorFailed when the generator died. That, and
@@ -103,6 +107,7 @@ def run_load(
         timeout_s=timeout_s,
         max_in_flight=max_in_flight,
         is_punctual=is_punctual,
+        is_closed=is_closed,
     )
     with tempfile.TemporaryFile() as plan_file, tempfile.TemporaryFile() as journal_file:
         plan.write(_binary(plan_file))
@@ -132,6 +137,7 @@ def run_load(
             warmup_s=warmup_s,
             speeds_per_s=(speed_before_per_s, machine_speed_per_s()),
             limits=limits or Limits(),
+            is_closed=is_closed,
             expected_status=np.array(plan.expected_status, np.int16)[plan.operation],
         )
         _write(out_path, trace, rows, offered, result)
@@ -158,13 +164,14 @@ def _result(
     speeds_per_s: tuple[float, float],
     limits: Limits,
     expected_status: NDArray[np.int16],
+    is_closed: bool,
 ) -> LoadResult:
     end_s = float(trace.intended_s[-1]) if offered.complete else offered.elapsed_s
-    inside = (trace.intended_s >= warmup_s) & (trace.intended_s <= end_s)
+    # A closed load sends when it can: there the time that counts is when it did.
+    due_s = np.where(rows["end"] != UNSENT, rows["sent_s"], -1.0) if is_closed else trace.intended_s
+    inside = (due_s >= warmup_s) & (due_s <= end_s)
     use = difference(offered.before, offered.after)
-    window = Window(
-        trace.intended_s[inside], rows[inside], expected_status[inside], warmup_s, end_s
-    )
+    window = Window(due_s[inside], rows[inside], expected_status[inside], warmup_s, end_s)
     validity = judge(
         window,
         use,

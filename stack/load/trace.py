@@ -70,6 +70,7 @@ def plan_of(
     timeout_s: float,
     max_in_flight: int,
     is_punctual: bool = False,
+    is_closed: bool = False,
 ) -> Plan:
     """The bytes of every request of a trace, each distinct piece stored once."""
     pieces: dict[bytes, int] = {}
@@ -90,6 +91,7 @@ def plan_of(
         timeout_s=timeout_s,
         max_in_flight=max_in_flight,
         is_punctual=is_punctual,
+        is_closed=is_closed,
         operations=tuple(str(operation) for operation in trace.operations),
         expected_status=tuple(EXPECTED_STATUS[operation] for operation in trace.operations),
         intended_s=trace.intended_s,

@@ -40,6 +40,16 @@ class Limits:
     # Whether work of a lower priority than the generator's, which gives way, counts as foreign CPU.
     counts_lower_cpu: bool = True
 
+    def closed(self) -> Self:
+        """For closed load, which saturates: requests are late by design, and no rate is planned."""
+        return replace(
+            self,
+            planned_per_s=math.inf,
+            achieved_fraction=0.0,
+            dispatch_lag_p99_s=math.inf,
+            generator_cpu_fraction=0.95,  # more, and the generator is what was saturated
+        )
+
     def dilated(self) -> Self:
         """For emulated machines in dilated time: beside their holds noise matters less.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from stack.infra.catalogue import Catalogue
 from stack.load.errors import StackUnreachable
 from stack.load.requests import Credentials
 from stack.load.run import LoadResult, read_result, run_load
+from stack.load.validity import Limits
 
 pytestmark = pytest.mark.alone
 
@@ -146,6 +148,23 @@ def test_a_server_that_stops_for_a_second_shows_in_the_tail(server: Server, tmp_
     assert rows["error"].isna().all()
     assert rows["latency_s"].quantile(0.99) >= 0.9
     assert (rows["latency_s"] > 0.1).sum() >= 0.8 * 200 * 0.9  # all that fell due meanwhile
+
+
+def test_a_closed_load_has_as_many_under_way_as_it_was_told_and_stops_in_time(
+    server: Server, tmp_path: Path
+) -> None:
+    limits = replace(Limits().closed(), steal_fraction=1.0, foreign_cpu_fraction=1.0)
+    result, rows = offer(
+        server, tmp_path, 20_000, 1.5, warmup_s=0.5, max_in_flight=8, is_closed=True, limits=limits
+    )
+    assert 100 < len(rows) < 30_000  # not all: it ended when the time was over
+    assert rows["error"].isna().all()
+    begins, ends = np.sort(rows["sent_s"]), np.sort(rows["done_s"])
+    under_way = np.arange(1, len(rows) + 1) - np.searchsorted(ends, begins)
+    assert under_way.max() == 8
+    assert result.validity.dropped == 0
+    judged = int((rows["sent_s"] >= 0.5).sum())
+    assert judged - 8 <= result.validity.requests <= judged  # the last were sent past the end
 
 
 def test_wrong_status_codes_make_a_run_invalid(server: Server, tmp_path: Path) -> None:

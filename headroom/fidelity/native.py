@@ -1,0 +1,305 @@
+"""Native cells: each said before, hashed, offered, and told again given what the run saw.
+
+A campaign is the folder `native` of an occasion. What is in it is not done again; a cell that was
+INVALID is offered once more, under another number, and both are kept.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from headroom.artefacts import Machine, Run, sha256_of
+from headroom.errors import CalibrationError
+from headroom.fidelity.artefacts import read, stored
+from headroom.fidelity.cells import shuffled
+from headroom.fidelity.measured import read_requests
+from headroom.fidelity.native_costs import calibrated, stall_fraction
+from headroom.fidelity.native_design import (
+    CELLS,
+    IN_FLIGHT,
+    LOADS,
+    MEASURED_S,
+    MOST_PER_S,
+    WARMUP_S,
+    System,
+)
+from headroom.fidelity.native_predicted import (
+    OFFERED_FACTOR,
+    Said,
+    plainer,
+    said_of_closed,
+    said_of_open,
+    throughput_per_s,
+    trace_at,
+)
+from headroom.fidelity.native_records import (
+    LATENCIES,
+    MachineState,
+    NativeCell,
+    NativeCosts,
+    NativeOccasion,
+    NativePrediction,
+)
+from headroom.fidelity.predicted import latencies
+from headroom.live import (
+    by_component,
+    catalogue_of,
+    credentials_of,
+    empty_cache,
+    pids_of,
+    running_stack,
+)
+from headroom.measure import conditions_of
+from headroom.traces import write_trace
+from stack.load.run import MAX_IN_FLIGHT, LoadResult, run_load
+from stack.load.validity import Limits
+from stack.local import StackInfo
+from stack.observe.machine import facts_sha256, machine_facts
+
+Say = Callable[[str], None]
+NATIVE = "native"  # the folder of an occasion's native cells
+MOST_ATTEMPTS = 2  # of a cell
+NOTE = "native.md"
+
+
+@dataclass(frozen=True)
+class NativeCampaign:
+    """One occasion on which native cells are offered."""
+
+    folder: Path  # of all occasions
+    occasion: str
+    systems: tuple[System, ...]
+
+    def place(self, system: System) -> Path:
+        """Where the files of a system stand."""
+        return self.folder / self.occasion / NATIVE / system.name
+
+    def results(self, system: System) -> Iterator[NativeCell]:
+        """All its cells, the invalid ones too, in the order in which they were offered."""
+        cells = [read(path, NativeCell) for path in self.place(system).glob("*.cell.json")]
+        yield from sorted(cells, key=lambda cell: cell.started_at)
+
+    def missing(self, system: System) -> list[tuple[str, int]]:
+        """(cell, attempt) that are still to be offered: those of a first attempt first."""
+        found = list(self.results(system))
+        attempts = dict.fromkeys(CELLS, 0) | {
+            name: max(cell.attempt for cell in found if cell.cell == name)
+            for name in {cell.cell for cell in found}
+        }
+        valid = {cell.cell for cell in found if cell.valid}
+        order = shuffled(list(CELLS), f"{self.occasion}/{system.name}")
+        return sorted(
+            (
+                (name, attempts[name] + 1)
+                for name in order
+                if name not in valid and attempts[name] < MOST_ATTEMPTS
+            ),
+            key=lambda pair: pair[1],
+        )
+
+    def occasion_found(self) -> NativeOccasion | None:
+        """What is on disk of the occasion; None before the first."""
+        cells = [cell for system in self.systems for cell in self.results(system)]
+        if not cells:
+            return None
+        place = self.folder / self.occasion
+        told = read(place / "machine.json", Machine).facts
+        note = place / NOTE
+        return NativeOccasion(
+            name=self.occasion,
+            note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
+            machine={name: v for name, v in told.items() if isinstance(v, str | int | float)},
+            calibrations={
+                system.name: read(
+                    self.place(system) / str(NativeCosts.FILE), NativeCosts
+                ).duration_s
+                for system in self.systems
+                if (self.place(system) / str(NativeCosts.FILE)).is_file()
+            },
+            cells=tuple(sorted(cells, key=lambda cell: cell.started_at)),
+        )
+
+    def run(self, say: Say, *, most_cells: int | None = None) -> int:
+        """Offer what is missing, at most so many cells; returns how many were."""
+        by_name = {system.name: system for system in self.systems}
+        facts = machine_facts()
+        machine = Machine(facts=facts, sha256=facts_sha256(facts))
+        stored(self.folder / self.occasion / "machine.json", machine)
+        left = most_cells if most_cells is not None else 10**9
+        done = 0
+        for name in shuffled(list(by_name), self.occasion):
+            system = by_name[name]
+            if self.missing(system) and done < left:
+                say(f"{name}: {len(self.missing(system))} cells")
+                done += self._run_system(system, left - done, say)
+        return done
+
+    def _run_system(self, system: System, most_cells: int, say: Say) -> int:
+        place = self.place(system)
+        done = 0
+        with running_stack(
+            system.scenario, lambda _line: None, name=f"native-{system.name}"
+        ) as info:
+            found = calibrated(system, info, place, say)
+            maximum = said_of_closed(found, system, _seed(self.occasion, system.name, "closed"))
+            say(f"  {maximum.metrics['maximum_per_s']:.0f} req/s at most, it says")
+            experiment = _Experiment(self, system, info, found, maximum)
+            while done < most_cells and (missing := self.missing(system)):
+                cell = experiment.cell(*missing[0])
+                stored(place / f"{cell.cell}-{cell.attempt}.cell.json", cell)
+                say(line(cell))
+                done += 1
+        return done
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """A running system, calibrated."""
+
+    campaign: NativeCampaign
+    system: System
+    info: StackInfo
+    costs: NativeCosts
+    maximum: Said
+
+    def cell(self, name: str, attempt: int) -> NativeCell:
+        """Say what a cell will do, store and hash that, offer it, and explain it."""
+        share = CELLS[name]
+        seed = _seed(self.campaign.occasion, self.system.name, name.removesuffix("-again"))
+        maximum_per_s = self.maximum.metrics["maximum_per_s"]
+        load_per_s = self._load_per_s(name, maximum_per_s)
+        if share:
+            said = said_of_open(self.costs, self.system, load_per_s, seed)
+            others = plainer(self.costs, self.system, load_per_s, said.costs)
+        else:
+            said, others = self.maximum, ()
+        prediction = NativePrediction(
+            system=self.system.name,
+            cell=name,
+            load_per_s=load_per_s,
+            seed=seed,
+            metrics=said.metrics,
+            cpu_s=said.costs.by_component(),
+            plainer=others,
+            costs_sha256=sha256_of(self.campaign.place(self.system) / str(NativeCosts.FILE)),
+        )
+        path = self.campaign.place(self.system) / f"{name}-{attempt}.prediction.json"
+        sha256 = stored(path, prediction)
+        result, measured = self._offered(name, attempt, load_per_s, seed)
+        if sha256 != sha256_of(path):
+            raise CalibrationError(f"{name}: the prediction was changed while it was measured")
+        state = machine_state(result, self.costs)
+        given = (
+            said_of_open(self.costs, self.system, load_per_s, seed, state).metrics if share else {}
+        )
+        conditions = conditions_of(result.validity)
+        disturbed = tuple(f"its calibration: {reason}" for reason in self.costs.disturbed)
+        reasons = (*conditions.reasons, *disturbed)
+        if not share and _is_kept_up_with(self.campaign.place(self.system), f"{name}-{attempt}"):
+            reasons = (*reasons, "the closed load did not saturate the stack")
+        return NativeCell(
+            system=self.system.name,
+            replicas=self.system.replicas,
+            mix=self.system.mix,
+            cell=name,
+            attempt=attempt,
+            share=share,
+            load_per_s=load_per_s,
+            requests=result.validity.requests,
+            prediction_sha256=sha256,
+            predicted_at=prediction.created_at,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            predicted=said.metrics,
+            measured=measured,
+            given=given,
+            predicted_cpu_s=prediction.cpu_s,
+            state=state,
+            plainer=others,
+            conditions=conditions.model_copy(update={"valid": not reasons, "reasons": reasons}),
+        )
+
+    def _load_per_s(self, name: str, maximum_per_s: float) -> float:
+        """A repeat has the load of what it repeats, even if that was before another calibration."""
+        first = [
+            cell.load_per_s
+            for cell in self.campaign.results(self.system)
+            if cell.share and cell.share == CELLS[name]
+        ]
+        if not CELLS[name]:
+            return OFFERED_FACTOR * maximum_per_s
+        highest_per_s = min(maximum_per_s, MOST_PER_S / max(LOADS))
+        return first[0] if first else CELLS[name] * highest_per_s
+
+    def _offered(
+        self, name: str, attempt: int, load_per_s: float, seed: int
+    ) -> tuple[LoadResult, dict[str, float]]:
+        info, scenario = self.info, self.system.scenario
+        assert info.base_url is not None
+        place = self.campaign.place(self.system)
+        is_closed = not CELLS[name]
+        trace = trace_at(self.system, load_per_s, seed)
+        out = place / f"{name}-{attempt}.load.parquet"
+        empty_cache(info)
+        result = run_load(
+            write_trace(Run(place), f"{name}-{attempt}", trace),
+            info.base_url,
+            out,
+            catalogue=catalogue_of(scenario),
+            credentials=credentials_of(info),
+            run_id=f"{self.system.name}-{name}-{attempt}",
+            warmup_s=WARMUP_S,
+            timeout_s=scenario.topology.api.timeout_s,
+            pids_by_part=pids_of(info),
+            is_closed=is_closed,
+            max_in_flight=IN_FLIGHT if is_closed else MAX_IN_FLIGHT,
+            limits=Limits().closed() if is_closed else None,
+        )
+        if is_closed:
+            done_s = pq.read_table(out).to_pandas().query("status < 400")["done_s"]
+            return result, {"maximum_per_s": throughput_per_s(done_s.to_numpy(dtype=float))}
+        requests = read_requests(out)
+        judged = (trace.arrival_s >= WARMUP_S)[: requests.latency_s.size] & requests.answered
+        metrics = {"throughput_per_s": float(judged.sum()) / MEASURED_S}
+        return result, metrics | latencies(requests.latency_s[judged])
+
+
+def _is_kept_up_with(place: Path, name: str) -> bool:
+    """Whether everything was sent that a closed load had to send: it was too little then."""
+    due = pq.read_metadata(place / "traces" / f"{name}.parquet").num_rows
+    return bool(pq.read_metadata(place / f"{name}.load.parquet").num_rows >= due)
+
+
+def machine_state(result: LoadResult, costs: NativeCosts) -> MachineState:
+    """What a run tells of the machine while it went on."""
+    sent = max(1, round(result.validity.achieved_per_s * result.window_s))
+    cpu_s = {
+        part: max(0.0, used_s - costs.idle_cores.get(part, 0.0) * result.window_s) / sent
+        for part, used_s in by_component(result.cpu_s).items()
+    }
+    return MachineState(
+        cpu_s=cpu_s,
+        stall_fraction=stall_fraction(result, costs.cores),
+        foreign_fraction=result.validity.foreign_cpu_fraction,
+    )
+
+
+def line(cell: NativeCell) -> str:
+    """One cell in one line."""
+    blind = [("maximum_per_s", False)] if not cell.share else [(m, False) for m in LATENCIES]
+    texts = []
+    for metric, _ in blind:
+        error = cell.error(metric)
+        again = cell.error(metric, given=True)
+        if error is not None:
+            given = f" ({again:+.0%} given the state)" if again is not None else ""
+            texts.append(f"{metric.rpartition('_')[0]} {error:+.0%}{given}")
+    state = "" if cell.valid else f"  INVALID: {'; '.join(cell.conditions.reasons)}"
+    return f"  {cell.cell} ({cell.load_per_s:.0f}/s): {', '.join(texts)}{state}"
+
+
+def _seed(occasion: str, system: str, cell: str) -> int:
+    return zlib.crc32(f"{occasion}/native/{system}/{cell}".encode())
