@@ -24,7 +24,7 @@ from headroom.commands import plan as plan_commands
 from headroom.commands import price as price_commands
 from headroom.commands import run as run_commands
 from headroom.console import interrupt, output, progress, say, show, show_json
-from headroom.diagnose.commands import diagnose_faults, learn
+from headroom.diagnose import commands as diagnosis
 from headroom.errors import HeadroomError
 from headroom.explorer.commands import explore
 from headroom.fidelity.commands import fidelity_app
@@ -59,8 +59,10 @@ app.command("plan")(plan_commands.plan)
 app.command("whatif")(plan_commands.whatif)
 app.command("claims")(claims_commands.claims)
 app.command("explore")(explore)
-fidelity_app.command("diagnose")(diagnose_faults)
-fidelity_app.command("diagnose-learn")(learn)
+app.command("diagnose")(diagnosis.diagnose)
+fidelity_app.command("diagnose")(diagnosis.diagnose_faults)
+fidelity_app.command("diagnose-learn")(diagnosis.learn)
+fidelity_app.command("diagnose-page")(diagnosis.page)
 app.add_typer(fidelity_app, name="fidelity")
 app.add_typer(fault_commands.fault_app, name="fault")
 

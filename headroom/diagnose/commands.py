@@ -1,22 +1,74 @@
 """`headroom diagnose RUN`, and the campaign that puts it to the test."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headroom.artefacts import now, replacing
-from headroom.console import say, show
+from headroom.arguments import AsJson
+from headroom.artefacts import Run, now, replacing
+from headroom.console import output, say, show
+from headroom.diagnose import page as pages
 from headroom.diagnose.campaign import DiagnosisCampaign
 from headroom.diagnose.limits import FILE, Limits
-from headroom.diagnose.records import Kind
+from headroom.diagnose.native import evidence_of_run, native_limits
+from headroom.diagnose.records import Diagnoses, Diagnosis, Evidence, Kind
+from headroom.diagnose.rules import diagnosed
+from headroom.diagnose.scored import DiagnosisRecord, scored
+from headroom.fidelity.artefacts import read
 
 RUNS = Path("runs/diagnosis")
 HEALTHY = Path("headroom/diagnose") / FILE
+PAGE, RECORD = Path("docs/diagnosis.md"), Path("docs/diagnosis.json")
+EVIDENCE = ".evidence.json"
 Folder = Annotated[Path, typer.Option(help="where the occasions are kept")]
 Occasion = Annotated[
     str | None, typer.Option(help="go on with this one, or begin it; default: today's date")
 ]
+
+
+def diagnose(
+    run: Annotated[
+        Path, typer.Argument(help="a run's folder, or the evidence of a cell of an emulated stack")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Name the component and the kind of fault that make a run differ from its prediction."""
+    output.stderr = as_json
+    found = diagnoses(run)
+    show(
+        f"{run.name}: {overall(found)}",
+        ("load", "said", "how sure"),
+        [(each.run, each.says, each.sure) for each in found],
+    )
+    for text in found[0].cannot_tell if found else ():
+        output.print(f"not told by such a run: {text}", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo(Diagnoses.dump_json(found, indent=1).decode())
+
+
+def diagnoses(run: Path) -> tuple[Diagnosis, ...]:
+    """The diagnosis of each load of a run, or of the cell whose evidence it is.
+
+    Raises ArtefactError for what is neither.
+    """
+    if run.name.endswith(EVIDENCE):
+        return (diagnosed(read(run, Evidence)),)
+    cells = sorted(run.glob(f"*{EVIDENCE}"))
+    if cells:
+        return tuple(diagnosed(read(path, Evidence)) for path in cells)
+    limits = native_limits()
+    return tuple(diagnosed(evidence, limits) for evidence in evidence_of_run(Run.open(run)))
+
+
+def overall(found: tuple[Diagnosis, ...]) -> str:
+    """What most loads say, when it is most of them."""
+    if not found:
+        return "no load was measured"
+    said = Counter(f"{d.kind}: {d.component}" if d.component else str(d.kind) for d in found)
+    most, count = said.most_common(1)[0]
+    return f"{most}, in {count} of {len(found)}" if len(found) > 1 else most
 
 
 def diagnose_faults(
@@ -30,16 +82,18 @@ def diagnose_faults(
     campaign = DiagnosisCampaign(folder, occasion or f"{now():%Y-%m-%d}", short)
     done = campaign.run(say, most_cells=cells)
     say(f"{done} cells done, {len(campaign.missing())} left; {folder / campaign.occasion}")
-    results = list(campaign.results())
-    faults = [each for each in results if each[0].injection.kind != Kind.NOTHING]
-    right = sum(
-        t.injection.kind == d.kind and t.injection.component == d.component for t, _, d in faults
-    )
-    alarms = sum(t.injection.kind == Kind.NOTHING and d.kind != Kind.NOTHING for t, _, d in results)
+    found = scored(campaign, "blind")
     show(
         "diagnosis of injected faults (emulation, dilated)",
         ("faults", "named right", "healthy runs", "false alarms"),
-        [(str(len(faults)), str(right), str(len(results) - len(faults)), str(alarms))],
+        [
+            (
+                str(len(found.faults)),
+                str(sum(trial.right for trial in found.faults)),
+                str(len(found.healthy)),
+                str(sum(not trial.right for trial in found.healthy)),
+            )
+        ],
     )
 
 
@@ -48,9 +102,9 @@ def learn(
     folder: Folder = RUNS,
     to: Annotated[Path, typer.Option(help="the limits to write")] = HEALTHY,
 ) -> None:
-    """Learn from an occasion's healthy runs how far figures stray."""
-    campaign = DiagnosisCampaign(folder, occasion)
-    healthy = [e for t, e, _ in campaign.results() if t.injection.kind == Kind.NOTHING]
+    """Learn from a short occasion's healthy runs how far figures stray."""
+    campaign = DiagnosisCampaign(folder, occasion, is_short=True)
+    healthy = [e for t, e, _ in campaign.results() if t.kind == Kind.NOTHING]
     limits = Limits.learnt(healthy)
     with replacing(to) as path:
         path.write_text(limits.stored(), encoding="utf-8")
@@ -68,3 +122,18 @@ def learn(
             for name, h in limits.healthy.items()
         ],
     )
+
+
+def page(
+    learning: Annotated[str, typer.Argument(help="the short occasion that the limits are from")],
+    blind: Annotated[list[str], typer.Argument(help="occasions that were offered afterwards")],
+    folder: Folder = RUNS,
+) -> None:
+    """Take occasions into docs/diagnosis.json, and write docs/diagnosis.md from it."""
+    occasions = [scored(DiagnosisCampaign(folder, learning, is_short=True), "learning")]
+    occasions += [scored(DiagnosisCampaign(folder, name), "blind") for name in blind]
+    record = DiagnosisRecord(limits=Limits.known(), occasions=tuple(reversed(occasions)))
+    record.store(RECORD)
+    with replacing(PAGE) as path:
+        path.write_text(pages.page(record), encoding="utf-8")
+    output.print(str(PAGE), markup=False)

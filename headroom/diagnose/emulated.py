@@ -20,7 +20,8 @@ from headroom.fidelity.topologies import Topology
 from headroom.live import by_component, kind_of
 from sim.model import CacheOutcome, StackModel
 from sim.scenario import FAMILY_OF, Operation
-from stack.observe.plans import ReadPlans
+from stack.local import StackInfo
+from stack.observe.plans import read_plans
 
 COMPONENTS = ("api", "redis", "mongo", "elasticsearch")
 
@@ -32,10 +33,10 @@ def evidence_of(
     exact: Simulated,
     found: Offered,
     *,
-    replicas: dict[str, int],
-    plans: ReadPlans,
+    info: StackInfo,
+    place: Path,
 ) -> Evidence:
-    """What a cell tells.
+    """What a cell tells that was offered just now.
 
     Args:
         topology: that the prediction is of.
@@ -43,9 +44,13 @@ def evidence_of(
         model: that predicted it, constants included.
         exact: the prediction of its very requests.
         found: what was measured.
-        replicas: requests by replica, of those that are there.
-        plans: how the database reads.
+        info: of the stack, which still runs.
+        place: where the cell's files are.
     """
+    assert info.mongo_url is not None
+    plans = read_plans(info.mongo_url)
+    there = tuple(part.name for part in info.parts_of("api"))
+    replicas = answered_by(place / f"{cell.name}.load.parquet", there)
     wanted = topology.scenario.topology.api.replicas
     figures = [
         *_of_the_load(found),

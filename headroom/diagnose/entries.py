@@ -38,18 +38,21 @@ class Lookups:
 
 def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
     """What the look-ups of a family say of the lives of its entries."""
-    stored_s: dict[Hashable, float] = {}
+    stored_s: dict[Hashable, list[float]] = {}
     ages_s: list[float] = []
     surplus: list[tuple[float, float]] = []  # from the fill to the miss
     for place in np.argsort(lookups.at_s, kind="stable"):
         entry, at_s = lookups.entry[place], float(lookups.at_s[place])
-        since_s = stored_s.get(entry)
+        # A read that still goes on has stored nothing yet: who misses meanwhile comes too early.
+        since_s = max((at for at in stored_s.get(entry, ()) if at <= at_s), default=None)
         if since_s is not None and lookups.hit[place]:
             ages_s.append(max(0.0, at_s - since_s))
-        if since_s is not None and lookups.expected[place] and lookups.filled[place]:
+        missed = lookups.expected[place] and lookups.filled[place]
+        # What was stored later than predicted also ends later: that is no life cut short.
+        if since_s is not None and missed and at_s - since_s < CLOSE * ttl_s:
             surplus.append((since_s, at_s))
         if lookups.filled[place]:
-            stored_s[entry] = float(lookups.done_s[place])
+            stored_s.setdefault(entry, []).append(float(lookups.done_s[place]))
     oldest_s = float(np.quantile(ages_s, OLDEST)) if ages_s else 0.0
     older = sum(miss_s - fill_s >= CLOSE * oldest_s for fill_s, miss_s in surplus)
     at_s, at_once = _common_instant(surplus)

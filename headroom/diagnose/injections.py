@@ -97,7 +97,7 @@ FAULTS = (
     _slower("redis", 3.0),
     _slower("elasticsearch", 2.0),
     _fewer("api", 1),
-    _fewer("mongo", 1),
+    _fewer("mongo", 2),
     _fewer("elasticsearch", 1),
     Injection("replica-missing", Kind.REPLICA_MISSING, "api", replicas_less=1),
     Injection("uneven-balancer", Kind.UNEVEN_BALANCER, "load balancer", weights={"api-1": 0}),
@@ -105,7 +105,7 @@ FAULTS = (
     Injection("shortened-ttl", Kind.SHORTENED_TTL, "cache", Faults(ttl_factor=0.12)),
     Injection("never-filled", Kind.NEVER_FILLED, "cache", Faults(drops_fills=True)),
     Injection("lost-index", Kind.LOST_INDEX, "mongo", index_lost=True),
-    Injection("noisy-neighbour", Kind.NOISY_NEIGHBOUR, "host", hogs=1),
+    Injection("noisy-neighbour", Kind.NOISY_NEIGHBOUR, "host", hogs=2),
     Injection("errors", Kind.ERRORS, "api", Faults(answers={500: 0.05, 503: 0.03})),
     Injection(
         "retry-storm",

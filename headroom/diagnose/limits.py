@@ -29,9 +29,9 @@ FLOORS: Mapping[Measure, float] = {
     "share": 0.06,
     "hits": 0.05,
     "examined": 1.0,
-    "hold": 0.05,
-    "wait": 0.25,
-    "outside": 0.008,
+    "hold": 0.03,
+    "wait": 0.10,
+    "outside": 0.005,
 }
 
 

@@ -79,8 +79,10 @@ def _evidence(
 
 def _of_the_load(cell: MeasuredCell, expected: PredictedCell) -> Iterator[Figure]:
     seen, requests = cell.conditions, max(1, cell.requests)
-    failed = cell.metrics["error_fraction"].value if "error_fraction" in cell.metrics else 0.0
-    foretold = expected.metrics["error_fraction"].value
+    failed, foretold = (
+        metrics["error_fraction"].value if "error_fraction" in metrics else 0.0
+        for metrics in (cell.metrics, expected.metrics)
+    )
     values: dict[Measure, tuple[float, float]] = {
         "dropped": (0.0, seen.dropped / requests),
         "unsent": (0.0, max(0.0, 1 - seen.achieved_per_s / max(1e-9, seen.planned_per_s))),

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from headroom.artefacts import Artefact, Record
 
 
@@ -92,6 +94,16 @@ class Evidence(Artefact):
     cannot_tell: tuple[str, ...] = ()
 
 
+class Injected(Artefact):
+    """What was wrong with a run of a campaign, and at which utilisation of the busiest machine."""
+
+    topology: str
+    name: str
+    target: float
+    kind: Kind
+    component: str
+
+
 class Finding(Record):
     """One rule that holds: what it takes for wrong, and why.
 
@@ -114,3 +126,6 @@ class Diagnosis(Artefact):
     says: str
     findings: tuple[Finding, ...]
     cannot_tell: tuple[str, ...] = ()
+
+
+Diagnoses = TypeAdapter(tuple[Diagnosis, ...])

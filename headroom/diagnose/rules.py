@@ -24,6 +24,7 @@ from headroom.diagnose.records import (
 
 SURE = 2.0  # times its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
+LEAST_MISSES = 4  # that were predicted to hit: fewer may be late by a hair
 NONE_FOUND = 0.02  # hit ratio of a cache that is never filled
 Rule = Callable[[Evidence, Limits], Iterator[Finding]]
 
@@ -156,6 +157,8 @@ def _cache(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
         yield Finding(kind=Kind.NEVER_FILLED, component="cache", strength=strength, says=says)
         return
     lives = [each for each in evidence.lives if each.surplus]
+    if evidence.lives and sum(each.surplus for each in lives) < LEAST_MISSES:
+        return
     yield _lives(lives, strength, told)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headroom.artefacts import Machine, replacing, sha256_of
+from headroom.diagnose.emulated import evidence_of
 from headroom.dilation import emulation_of
 from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import (
@@ -138,11 +139,17 @@ class Campaign:
 def measured_cell(
     topology: Topology, cell: Cell, constants: Constants, info: StackInfo, place: Path
 ) -> MeasuredFidelity:
-    """Predict a cell, store and hash that, offer it to the running stack, and compare."""
+    """Predict a cell, store and hash that, offer it to the running stack, and compare.
+
+    What a diagnosis needs is kept beside it.
+    """
     prediction = predicted(topology, cell, constants)
     sha256 = stored(place / f"{cell.name}.prediction.json", prediction)
-    exact = simulated(topology, cell, model_of(topology, constants))
+    model = model_of(topology, constants)
+    exact = simulated(topology, cell, model)
     found = offered(topology, cell, exact.trace, info, place)
+    evidence = evidence_of(topology, cell, model, exact, found, info=info, place=place)
+    stored(place / f"{cell.name}.evidence.json", evidence)
     if sha256 != sha256_of(place / f"{cell.name}.prediction.json"):
         raise CalibrationError(f"{cell.name}: the prediction was changed while it was measured")
     return compared(

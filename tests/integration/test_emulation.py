@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headroom.diagnose import Kind, diagnosed
+from headroom.diagnose.campaign import offered_evidence
+from headroom.diagnose.injections import HEALTHY, Injection
 from headroom.dilation import emulation_of
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.compared import compared
@@ -15,6 +18,7 @@ from headroom.fidelity.measured import offered
 from headroom.fidelity.predicted import load_for, model_of, predicted, simulated
 from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
+from stack.infra.faults import Faults
 from stack.local import StackInfo
 
 pytestmark = pytest.mark.alone
@@ -42,7 +46,7 @@ def emulated(small: Topology) -> Iterator[StackInfo]:
     """The stack, with its emulated machines."""
     emulation = emulation_of(model_of(small), small.scenario.time.scale)
     with running_stack(
-        small.scenario, lambda _: None, name="emulated", emulation=emulation
+        small.scenario, lambda _: None, name="emulated", emulation=emulation, faults=True
     ) as info:
         yield info
 
@@ -82,3 +86,26 @@ def test_an_emulated_stack_says_that_it_is_one(emulated: StackInfo) -> None:
     log = emulated.part("api-1").log.read_text()
     assert "emulation (dilated ×40)" in log
     assert {part.name for part in emulated.parts} >= {"gates", "api-1", "api-2", "redis"}
+
+
+def test_a_slower_database_is_named_and_a_healthy_run_is_not_accused(
+    small: Topology, emulated: StackInfo, tmp_path: Path
+) -> None:
+    slower = Injection("slower", Kind.SLOWER_SERVICE, "mongo", Faults(slower={"mongo": 2.0}))
+    said = {}
+    constants = None
+    for injection in (HEALTHY, slower):
+        cell = Cell(injection.name, 0.5, 1.0, seed=11, warmup_s=1.0, duration_s=11.0)
+        cell = replace(cell, load_per_s=load_for(small, cell, 0.5))
+        if constants is None:
+            bare = simulated(small, cell, model_of(small))
+            constants = fit(small, bare, offered(small, cell, bare.trace, emulated, tmp_path))
+        with injection.switched_on(emulated) as info:
+            evidence = offered_evidence(
+                small, cell, constants, info, place=tmp_path, injection=injection
+            )
+        said[injection.name] = diagnosed(evidence), evidence.valid
+    healthy, is_valid = said["healthy"]
+    assert healthy.kind == Kind.NOTHING or not is_valid
+    found, _ = said["slower"]
+    assert (found.kind, found.component) == (Kind.SLOWER_SERVICE, "mongo")
