@@ -19,7 +19,7 @@ from stack.errors import FaultsOff
 from stack.infra.documents import PRODUCTS
 from stack.infra.faults import NOTHING, Faults
 from stack.infra.indexes import PRODUCT_INDEXES
-from stack.load.priority import NICE
+from stack.load.priority import run_promptly
 from stack.local.info import StackInfo
 
 QUERIES = ("find", "aggregate")  # what a read of the service sends
@@ -139,8 +139,7 @@ def cpu_hog(for_s: float, processes: int = 1) -> Iterator[tuple[int, ...]]:
     hogs = [subprocess.Popen(command, start_new_session=True) for _ in range(processes)]
     try:
         for hog in hogs:
-            with contextlib.suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, hog.pid, NICE)
+            run_promptly(hog.pid)
         yield tuple(hog.pid for hog in hogs)
     finally:
         for hog in hogs:

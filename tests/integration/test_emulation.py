@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from headroom.commands.fault import fault_app
 from headroom.diagnose import Kind, diagnosed
 from headroom.diagnose.campaign import offered_evidence
 from headroom.diagnose.injections import HEALTHY, Injection
@@ -18,8 +20,9 @@ from headroom.fidelity.measured import offered
 from headroom.fidelity.predicted import load_for, model_of, predicted, simulated
 from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
-from stack.infra.faults import Faults
+from stack.infra.faults import Faults, FaultsFile
 from stack.local import StackInfo
+from stack.observe.plans import read_plans
 
 pytestmark = pytest.mark.alone
 
@@ -109,3 +112,29 @@ def test_a_slower_database_is_named_and_a_healthy_run_is_not_accused(
     assert healthy.kind == Kind.NOTHING or not is_valid
     found, _ = said["slower"]
     assert (found.kind, found.component) == (Kind.SLOWER_SERVICE, "mongo")
+
+
+def test_commands_switch_faults_on_and_off(emulated: StackInfo) -> None:
+    def headroom(*words: str) -> int:
+        told = CliRunner().invoke(fault_app, [*words, "--name", "emulated"])
+        return told.exit_code
+
+    assert emulated.mongo_url is not None
+    file = FaultsFile(emulated.faults_file)
+    nginx = emulated.folder / "data" / "nginx" / "nginx.conf"
+    assert headroom("set", "ttl_factor=0.5", "slots={'mongo': 1}") == 0
+    assert file.now() == Faults(ttl_factor=0.5, slots={"mongo": 1})
+    assert headroom("balance", "api-1=0", "--retries") == 0
+    assert nginx.read_text().count(" down;") == 1
+    assert "proxy_next_upstream error timeout http_503;" in nginx.read_text()
+    assert headroom("lose-index") == 0
+    lost = read_plans(emulated.mongo_url)
+    assert lost.missing_indexes == ("category_newest",)
+    assert lost.examined_per_returned > 2
+    assert headroom("off") == 0
+    assert file.now() == Faults()
+    assert " down;" not in nginx.read_text()
+    assert "proxy_next_upstream error timeout;" in nginx.read_text()
+    assert read_plans(emulated.mongo_url) == (1.0, ())
+    assert headroom("set", "slots={'mongo': 0}") == 2
+    assert headroom("balance", "api-9=1") == 2
