@@ -37,11 +37,9 @@ def diagnose(
     """Name the component and the kind of fault that make a run differ from its prediction."""
     output.stderr = as_json
     found = diagnoses(run)
-    show(
-        f"{run.name}: {overall(found)}",
-        ("load", "said", "how sure"),
-        [(each.run, each.says, each.sure) for each in found],
-    )
+    output.print(f"{run.name}: {overall(found)}", markup=False, soft_wrap=True)
+    for each in found:
+        output.print(f"  {each.run}: {each.says}", markup=False, soft_wrap=True)
     for text in found[0].cannot_tell if found else ():
         output.print(f"not told by such a run: {text}", markup=False, soft_wrap=True)
     if as_json:

@@ -30,6 +30,7 @@ FLOORS: Mapping[Measure, float] = {
     "hits": 0.05,
     "examined": 1.0,
     "hold": 0.03,
+    "cpu": 1.5,
     "wait": 0.10,
     "outside": 0.005,
 }

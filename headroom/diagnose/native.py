@@ -29,6 +29,7 @@ CANNOT_TELL = (
 )
 # A day of a shared machine moves its CPU times by a factor of two and means of latency by more
 # (docs/fidelity.md); ratios and counts do not move with it.
+LEAST_CORES = 0.05  # more than predicted: less is the share of a timer
 NATIVE_FLOORS: Mapping[Measure, float] = {
     "dropped": 0.005,
     "unsent": 1 - RunLimits().achieved_fraction,
@@ -39,7 +40,7 @@ NATIVE_FLOORS: Mapping[Measure, float] = {
     "errors": 0.01,
     "share": 0.08,
     "hits": 0.05,
-    "hold": 1.5,
+    "cpu": 1.5,
     "wait": 4.0,
 }
 
@@ -140,12 +141,13 @@ def _of_components(cell: MeasuredCell, expected: PredictedCell) -> Iterator[Figu
                 deviation=min(0.0, seen.value - foretold.low),
             )
         elif kind == "utilisation" and foretold.value > 0:
+            more = max(0.0, seen.value - foretold.high)
             yield Figure(
-                measure="hold",
+                measure="cpu",
                 where=where,
                 predicted=foretold.value,
                 measured=seen.value,
-                deviation=max(0.0, seen.value - foretold.high) / foretold.value,
+                deviation=more / foretold.value if more >= LEAST_CORES else 0.0,
             )
         elif name == "mean_s":
             yield Figure(

@@ -43,6 +43,7 @@ Measure = Literal[
     "hits",  # hit ratio by family, difference
     "examined",  # documents looked at for one returned, relative
     "hold",  # service time of a visit, by component, relative
+    "cpu",  # cores used, by component, relative: of a run that does not count visits
     "wait",  # waiting of a visit, by component, in service times
     "outside",  # time of a request outside all machines, s
 ]

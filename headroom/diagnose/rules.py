@@ -198,13 +198,15 @@ def _index(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 
 
 def _slower(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
-    for strength, figure in _out(evidence, limits, "hold"):
+    for strength, figure in _out(evidence, limits, "hold", "cpu"):
+        told = (
+            f"a visit is served in {figure.measured * 1e3:.1f} ms, predicted "
+            f"{figure.predicted * 1e3:.1f} ms ({figure.deviation:+.0%})"
+            if figure.measure == "hold"
+            else f"it used {figure.measured:.2f} cores, predicted {figure.predicted:.2f}"
+        )
         yield Finding(
-            kind=Kind.SLOWER_SERVICE,
-            component=figure.where,
-            strength=strength,
-            says=f"a visit is served in {figure.measured * 1e3:.1f} ms, predicted "
-            f"{figure.predicted * 1e3:.1f} ms ({figure.deviation:+.0%})",
+            kind=Kind.SLOWER_SERVICE, component=figure.where, strength=strength, says=told
         )
 
 
