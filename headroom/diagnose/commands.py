@@ -124,12 +124,12 @@ def learn(
 
 def page(
     learning: Annotated[str, typer.Argument(help="the short occasion that the limits are from")],
-    blind: Annotated[list[str], typer.Argument(help="occasions that were offered afterwards")],
+    blind: Annotated[list[str] | None, typer.Argument(help="occasions offered afterwards")] = None,
     folder: Folder = RUNS,
 ) -> None:
     """Take occasions into docs/diagnosis.json, and write docs/diagnosis.md from it."""
     occasions = [scored(DiagnosisCampaign(folder, learning, is_short=True), "learning")]
-    occasions += [scored(DiagnosisCampaign(folder, name), "blind") for name in blind]
+    occasions += [scored(DiagnosisCampaign(folder, name), "blind") for name in blind or ()]
     record = DiagnosisRecord(limits=Limits.known(), occasions=tuple(reversed(occasions)))
     record.store(RECORD)
     with replacing(PAGE) as path:

@@ -24,7 +24,7 @@ from headroom.diagnose.records import (
 
 SURE = 2.0  # times its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
-LEAST_MISSES = 4  # that were predicted to hit: fewer may be late by a hair
+LEAST_MISSES = 3  # that were predicted to hit: fewer may be late by a hair
 NONE_FOUND = 0.02  # hit ratio of a cache that is never filled
 Rule = Callable[[Evidence, Limits], Iterator[Finding]]
 
