@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 RELOAD_S = 20.0
+PROGRESS_EVERY_S = 5.0
 
 
 def stack_spec(
@@ -94,6 +95,34 @@ def stack_spec(
     )
 
 
+class SeedingProgress:
+    """Says how far each part of a seeding is: at its quarters, and every few seconds between."""
+
+    def __init__(
+        self,
+        say: Say,
+        every_s: float = PROGRESS_EVERY_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say = say
+        self._every_s = every_s
+        self._clock_s = clock_s
+        self._began_s: dict[str, float] = {}
+        self._said: dict[str, tuple[float, int]] = {}  # when, and which quarter
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Of this part so many are done."""
+        now_s, quarter = self._clock_s(), done * 4 // total
+        began_s = self._began_s.setdefault(what, now_s)
+        said_s, said_quarter = self._said.get(what, (began_s, 0))
+        if quarter == said_quarter and now_s - said_s < self._every_s:
+            return
+        self._said[what] = now_s, quarter
+        left_s = (now_s - began_s) * (total - done) / done if done else 0.0
+        left = f", {left_s / 60:.0f} min left" if left_s >= 60 else ""
+        self._say(f"{what} {done:,}/{total:,}{left}")
+
+
 def seed_stack(
     scenario: Scenario, info: StackInfo, say: Say, *, products: int | None = None
 ) -> "Seeded":
@@ -102,7 +131,7 @@ def seed_stack(
     if products is not None:
         catalogue = catalogue.model_copy(update={"products": products})
     assert info.mongo_url is not None
-    from stack.infra.seed import BATCH, seed  # the clients of both databases: half a second
+    from stack.infra.seed import seed  # the clients of both databases: half a second
 
     settings = SeedSettings.model_validate(
         {
@@ -114,11 +143,7 @@ def seed_stack(
         }
     )
 
-    def quarters(what: str, done: int, total: int) -> None:
-        if done * 4 // total > max(0, done - BATCH) * 4 // total:
-            say(f"{what} {done:,}/{total:,}")
-
-    seeded = seed(settings, catalogue, quarters)
+    seeded = seed(settings, catalogue, SeedingProgress(say))
     state = "in" if seeded.written else "already there; checked in"
     say(
         f"{seeded.products:,} products and {seeded.users:,} users {state} {seeded.duration_s:.1f} s"

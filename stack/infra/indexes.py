@@ -7,6 +7,7 @@ from stack.infra.documents import API_KEYS, PRODUCTS, RECOMMENDATIONS, USERS, Do
 
 # The design names `category`; `_id` is appended because pages are read newest first by `_id`, and
 # an index on `category` alone would make MongoDB sort the whole category for every page.
+TEXT_INDEX = "text"
 PRODUCT_INDEXES = (
     IndexModel([("category", ASCENDING), ("_id", DESCENDING)], name="category_newest"),
     IndexModel([("price_usd", ASCENDING)], name="price"),
@@ -14,7 +15,7 @@ PRODUCT_INDEXES = (
     IndexModel([("category", ASCENDING), ("price_usd", ASCENDING)], name="category_price"),
     IndexModel(
         [("title", TEXT), ("description", TEXT)],
-        name="text",
+        name=TEXT_INDEX,
         weights={"title": 3, "description": 1},
     ),
 )

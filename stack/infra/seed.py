@@ -38,7 +38,7 @@ from stack.infra.documents import (
     product_documents,
     user_documents,
 )
-from stack.infra.indexes import create_indexes
+from stack.infra.indexes import TEXT_INDEX, create_indexes
 from stack.infra.passwords import HASHER
 from stack.infra.search_index import (
     INDEX,
@@ -50,9 +50,13 @@ from stack.infra.search_index import (
 from stack.infra.settings import InvalidSettings, SeedSettings
 
 # Raise it when the documents of a catalogue change, so that an old seeding is not taken for a new.
-REVISION = 2
+REVISION = 3
 STATE = "seedings"
 BATCH = 1_000
+# From so many new products on the text index is left out and built at the end: keeping it up with
+# every batch makes the seeding of a million several times as slow. Meanwhile MongoDB cannot answer
+# searches (503); Elasticsearch does.
+MANY = 100_000
 BULK_TIMEOUT_S = 60.0
 
 T = TypeVar("T")
@@ -152,6 +156,7 @@ async def _write_database(
     # One hash for all shoppers, with the real parameters and a fixed salt: two thousand hashes of
     # 20 ms would take most of a minute, and a cheaper hash would make the measured login too fast.
     password_hash = HASHER.hash(SEEDED_PASSWORD, salt=hashlib.sha256(b"shoppers").digest()[:16])
+    await _leave_out_text_index(database, catalogue)
     await _replace_all(
         database, PRODUCTS, product_documents(catalogue), catalogue.products, progress
     )
@@ -164,6 +169,14 @@ async def _write_database(
     progress("indexes", 1, 1)
 
 
+async def _leave_out_text_index(database: AsyncDatabase[Document], catalogue: Catalogue) -> None:
+    stored = database[PRODUCTS]
+    if catalogue.products - await stored.estimated_document_count() < MANY:
+        return
+    if TEXT_INDEX in await stored.index_information():
+        await stored.drop_index(TEXT_INDEX)
+
+
 async def _replace_all(
     database: AsyncDatabase[Document],
     name: str,
@@ -173,10 +186,11 @@ async def _replace_all(
 ) -> None:
     # Acknowledged by one member is enough here; the last write of the seeding waits for the rest.
     collection = database[name].with_options(write_concern=WriteConcern(w=1))
-    empty = await collection.find_one({}, {"_id": 1}) is None
+    # Ids of products rise: past the last one there is nothing to replace.
+    last = await collection.find_one({}, {"_id": 1}, sort=[("_id", -1)])
     done = 0
     for batch in _batches(documents):
-        if empty and name == PRODUCTS:
+        if name == PRODUCTS and (last is None or batch[0]["_id"] > last["_id"]):
             await collection.insert_many(batch, ordered=False)
         else:
             await collection.bulk_write(

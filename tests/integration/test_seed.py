@@ -54,6 +54,36 @@ def test_seeding_again_takes_back_what_was_changed(settings, database):
     assert found == product_document(3, CATALOGUE)
 
 
+def test_a_larger_catalogue_adds_what_is_missing_and_takes_back_what_was_changed(
+    settings, database
+):
+    seed(settings, CATALOGUE)
+    database.products.update_one({"_id": product_id(3)}, {"$set": {"title": "Changed"}})
+    larger = Catalogue(products=2_500, users=8, categories=4)  # more than one batch
+    assert seed(settings, larger).written
+    stored = {product["number"]: product for product in database.products.find()}
+    assert stored == {number: product_document(number, larger) for number in range(2_500)}
+
+
+def test_many_new_products_are_written_without_the_text_index_which_is_there_at_the_end(
+    settings, database, monkeypatch
+):
+    seed(settings, CATALOGUE)
+    seen = []
+
+    def look(what, done, total):
+        if what == "products":
+            seen.append((done, "text" in database.products.index_information()))
+
+    seed(settings, Catalogue(products=1_500, users=8, categories=4), look)
+    assert seen == [(1_000, True), (1_500, True)]  # few: searches go on meanwhile
+    seen.clear()
+    monkeypatch.setattr("stack.infra.seed.MANY", 1_000)
+    seed(settings, Catalogue(products=2_600, users=8, categories=4), look)
+    assert seen == [(1_000, False), (2_000, False), (2_600, False)]
+    assert "text" in database.products.index_information()
+
+
 def test_a_smaller_catalogue_removes_the_surplus(settings, database):
     seed(settings, CATALOGUE)
     smaller = Catalogue(products=50, users=8, categories=4)
