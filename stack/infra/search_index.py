@@ -70,36 +70,35 @@ MAPPINGS: dict[str, Any] = {
                 }
             },
         },
-        # … and what to complete what is being typed with.
-        "completion": {"type": "completion", "analyzer": "standard"},
+        # … and how its title ends, to complete what is being typed with. No `completion` field: it
+        # lives on the heap, and a million products do not fit into a small one.
+        "endings": _KEYWORD,
     },
 }
 PRODUCT_FIELDS = tuple(MAPPINGS["properties"])[:9]
-COMPLETED_LETTERS = 50  # Elasticsearch's own limit of an input
+LONGEST_ENDING = 50  # letters
 
 
 def search_document(product: Document) -> dict[str, Any]:
     """The part of a stored product that is searched and shown in results."""
     document = {field: product[field] for field in PRODUCT_FIELDS if field in product}
     document["key"] = str(product["_id"])
-    if completed := completions(product.get("title", "")):
-        # The better known a product, the earlier it is proposed.
-        document["completion"] = {"input": completed, "weight": int(product.get("ratings", 0))}
+    document["endings"] = endings(product.get("title", ""))
     return document
 
 
-def completions(title: str) -> list[str]:
-    """What a beginning may be completed to: the title, its last two words, and its last one.
+def endings(title: str) -> list[str]:
+    """What a title says the product is: its last word, and its last two.
 
-    >>> completions("Harrow Wireless Studio Headphones")
-    ['harrow wireless studio headphones', 'studio headphones', 'headphones']
+    >>> endings("Harrow Wireless Studio Headphones")
+    ['headphones', 'studio headphones']
     """
     words = title.lower().split()
-    proposed = [" ".join(words), " ".join(words[-2:]), " ".join(words[-1:])]
+    ends = [" ".join(words[-1:]), " ".join(words[-2:])]
     return [
         text
-        for text in dict.fromkeys(proposed)
-        if len(text) <= COMPLETED_LETTERS and any(map(str.isalnum, text))
+        for text in dict.fromkeys(ends)
+        if len(text) <= LONGEST_ENDING and any(map(str.isalnum, text))
     ]
 
 

@@ -126,7 +126,9 @@ async def ask_everything(api, fallback, info):
     await api.http.patch(product_path(31), json={"stock": stock}, headers=admin)
     for params in ({}, {"category": category_slug(1)}, {"price_from": 10, "price_to": 90}):
         await fallback.get("/api/v1/search", q="lightweight", **params)
-    await fallback.get("/api/v2/search", q="lightweight", category=category_slug(1), price_to=90)
+    narrow = {"q": "lightweight", "category": category_slug(1), "price_to": 90, "limit": 1}
+    found = (await fallback.get("/api/v2/search", **narrow)).json()
+    await fallback.get("/api/v2/search", **narrow, cursor=found["nextCursor"])
     # Favourites, as they were.
     mine = api.bearer(user)
     had = (await api.http.get(FAVOURITES, headers=mine)).json()["products"]

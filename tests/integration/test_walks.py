@@ -1,12 +1,14 @@
 """Walking all pages by cursor while products come and go."""
 
 import asyncio
+import itertools
 import random
 import uuid
 from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
+from bson import ObjectId
 from replicas import replicas
 
 from stack.infra.catalogue import Catalogue, product_id
@@ -19,7 +21,7 @@ CHANGES_BETWEEN_PAGES = 6
 
 
 @asynccontextmanager
-async def shop(info, products):
+async def shop(info, products, indexes=PRODUCT_INDEXES[:1]):
     """A replica without cache on a database of its own, with even-numbered products in it."""
     name = f"walk-{uuid.uuid4().hex[:12]}"
     at, _, options = info.mongo_url.partition("/?")
@@ -28,7 +30,7 @@ async def shop(info, products):
         collection = mongo[name][PRODUCTS]
         documents = [product_document(2 * number, CATALOGUE) for number in range(products)]
         await collection.insert_many(documents, ordered=False)
-        await collection.create_indexes([PRODUCT_INDEXES[0]])
+        await collection.create_indexes(list(indexes))
         own = {"mongo_url": f"{at}/{name}?{options}", "redis_url": None, "elasticsearch_url": None}
         async with replicas(info, **own) as (api,):
             yield api, collection
@@ -95,6 +97,49 @@ def test_a_walk_of_2000_products_sees_none_twice_and_misses_none_that_stayed(liv
     assert stable <= set(seen)
     assert seen == sorted(seen, reverse=True)
     assert turns > 100
+
+
+@pytest.mark.feature(
+    "4 search: a walk of MongoDB's results is stable under inserts and deletes",
+    endpoint="GET /api/v2/search",
+    module="stack/service/search/query.py",
+)
+def test_a_walk_of_mongodbs_results_sees_none_twice_and_misses_none_that_stayed(live_stack):
+    async def scenario():
+        async with shop(live_stack.info, 200, PRODUCT_INDEXES) as (api, collection):
+            everywhere = await collection.distinct("title")
+            word = everywhere[0].split()[0]  # a brand: some titles have it
+            stable = {str(p["_id"]) async for p in collection.find({"brand": word}, {"_id": 1})}
+            seen, params = [], {"q": word, "limit": 4}
+            for come in itertools.count(1, 2):
+                page = (await api.get("/api/v2/search", **params)).json()
+                assert page["engine"] == "mongo_text"
+                seen += [product["id"] for product in page["products"]]
+                if not page["hasMore"]:
+                    return seen, stable
+                params["cursor"] = page["nextCursor"]
+                # Two better ones come in front, and one that was shown goes.
+                for number in (come, 10_001 + come):
+                    best = {"title": f"{word} {word}", "description": word, "brand": "none"}
+                    await collection.insert_one(product_document(number, CATALOGUE) | best)
+                stable.remove(seen[-4])
+                await collection.delete_one({"_id": ObjectId(seen[-4])})
+
+    seen, stable = asyncio.run(scenario())
+    assert len(seen) == len(set(seen))
+    assert len(stable) >= 4
+    assert stable <= set(seen)
+
+
+def test_without_a_text_index_a_search_of_mongodb_says_that_it_cannot_answer_yet(live_stack):
+    async def scenario():
+        async with shop(live_stack.info, 10) as (api, _):
+            return await api.get("/api/v1/search", q="desk")
+
+    answer = asyncio.run(scenario())
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "the text index is not there yet"
 
 
 @pytest.mark.slow

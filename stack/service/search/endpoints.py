@@ -7,18 +7,19 @@ from starlette.responses import Response
 
 from stack.service.products.endpoints import Category, Limit
 from stack.service.replies import json_reply
-from stack.service.search.query import Wanted
+from stack.service.search.cursor import LONGEST_CURSOR
+from stack.service.search.query import DEAREST_USD, Wanted
 from stack.service.search.schemas import Completions, SearchCursorPage, SearchPage
 from stack.service.search.service import SearchService
 
 Text = Annotated[str, Query(min_length=1, max_length=100)]
 PriceFrom = Annotated[
     float | None,
-    Query(ge=0, le=1_000_000, allow_inf_nan=False, description="US dollars, included"),
+    Query(ge=0, le=DEAREST_USD, allow_inf_nan=False, description="US dollars, included"),
 ]
 PriceTo = Annotated[
     float | None,
-    Query(gt=0, le=1_000_000, allow_inf_nan=False, description="US dollars, not included"),
+    Query(gt=0, le=DEAREST_USD, allow_inf_nan=False, description="US dollars, not included"),
 ]
 
 
@@ -48,10 +49,14 @@ def search_routes(search: SearchService, page_size: int, *, cursors: bool) -> AP
             category: Category = None,
             price_from: PriceFrom = None,
             price_to: PriceTo = None,
-            cursor: Annotated[str | None, Query(max_length=64)] = None,
+            cursor: Annotated[str | None, Query(max_length=LONGEST_CURSOR)] = None,
             limit: Limit = None,
         ) -> Response:
-            """Products that fit the text, from where `nextCursor` of the page before points."""
+            """Products that fit the text, from where `nextCursor` of the page before points.
+
+            A walk shows each result once, as all were at its first page, if a page is asked for
+            within two minutes of the one before; later, it goes on among the results of then.
+            """
             wanted = Wanted.of(q, category, price_from, price_to)
             return json_reply(await search.page_after(wanted, cursor, limit or page_size))
 

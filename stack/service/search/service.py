@@ -4,31 +4,34 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from elastic_transport import TransportError
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from stack.infra.cache_keys import EVERY_SEARCH
 from stack.infra.connections import MAY_LAG
 from stack.infra.documents import PRODUCTS, Document
 from stack.infra.operations import Family, Operation
-from stack.infra.search_index import INDEX
-from stack.service.breaker import Breaker
 from stack.service.cache import Cache, Uncached
-from stack.service.errors import InvalidRequest
+from stack.service.errors import DatabaseUnavailable, InvalidRequest
 from stack.service.held import held
 from stack.service.metrics import Metrics
 from stack.service.products.service import SUMMARY
 from stack.service.replies import encoded, public
 from stack.service.search.cursor import SearchCursors
+from stack.service.search.engine import Engine, SearchUnavailable, SnapshotGone
 from stack.service.search.query import (
     Place,
     Wanted,
     better_spelling,
     completion_query,
+    completions,
     elasticsearch_query,
     facet_values,
     marked,
+    mistyped_query,
+    mongo_page_after,
     mongo_query,
     normalised,
 )
@@ -37,14 +40,11 @@ from stack.service.trace import current_trace
 
 # Elasticsearch's own limit on from + size; deeper pages of a search help nobody.
 DEEPEST_RESULT = 10_000
+_NO_INDEX = 27  # not seeded yet, or a large seeding is under way
 DEGRADED = (b"x-degraded", b"search")
 # Told of every search that was answered in full: its text and the answer.
 Note = Callable[[str, bytes], None]
 log = logging.getLogger(__name__)
-
-
-class SearchUnavailable(Exception):
-    """Elasticsearch does not answer."""
 
 
 class SearchService:
@@ -63,18 +63,18 @@ class SearchService:
     ) -> None:
         self._primary = database[PRODUCTS]
         self._secondary = self._primary.with_options(read_preference=MAY_LAG)
-        self._elasticsearch = elasticsearch
+        kept_s = settings.cache_ttl_s.get(Family.SEARCH, 0)
+        self._engine = Engine(elasticsearch, kept_s) if elasticsearch is not None else None
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
         self._cursors = cursors
         self._note = note
-        self._breaker = Breaker(failures=3, pause_s=2.0)
 
     @property
     def completes(self) -> bool:
         """Whether there is an engine that completes what is being typed."""
-        return self._elasticsearch is not None
+        return self._engine is not None
 
     async def page(self, wanted: Wanted, page: int) -> bytes:
         """One offset page of results as JSON. Raises InvalidRequest for too deep a page."""
@@ -82,13 +82,13 @@ class SearchService:
         if page * limit > DEEPEST_RESULT:
             raise InvalidRequest(f"results past the {DEEPEST_RESULT}th are not shown; /api/v2 does")
 
-        def answer(found: dict[str, Any], _: int) -> bytes:
-            found["products"] = found["products"][:limit]
-            del found["last"]
+        def answer(found: dict[str, Any]) -> bytes:
+            del found["next"]
             return encoded(found | {"page": page, "limit": limit})
 
         place = Place((page - 1) * limit)
-        body = await self._found(f"v1:{page}:{limit}:{wanted}", wanted, place, limit, answer)
+        entry = f"v1:{page}:{limit}:{wanted}"
+        body = await self._found(entry, wanted, place, limit, answer, walks=False)
         if page == 1 and self._note is not None and not isinstance(body, Uncached):
             self._note(wanted.text, body)
         return body
@@ -97,16 +97,13 @@ class SearchService:
         """The page of results that starts after `cursor` (None: the first) as JSON."""
         place = self._cursors.decode(wanted, cursor) if cursor else Place()
 
-        def answer(found: dict[str, Any], offset: int) -> bytes:
-            last, following = found.pop("last"), None
-            more = len(found["products"]) > limit
-            if more:
-                found["products"] = found["products"][:limit]
-                following = self._cursors.encode(wanted, Place(offset + limit, last))
-            return encoded(found | {"nextCursor": following, "hasMore": more})
+        def answer(found: dict[str, Any]) -> bytes:
+            following = found.pop("next")
+            cursor = self._cursors.encode(wanted, following) if following is not None else None
+            return encoded(found | {"nextCursor": cursor, "hasMore": cursor is not None})
 
-        entry = f"v2:{place.offset}:{place.after or ''}:{limit}:{wanted}"
-        body = await self._found(entry, wanted, place, limit, answer, one_more=True)
+        entry = f"v2:{place.name}:{limit}:{wanted}"
+        body = await self._found(entry, wanted, place, limit, answer, walks=True)
         if cursor is None and self._note is not None and not isinstance(body, Uncached):
             self._note(wanted.text, body)
         return body
@@ -114,16 +111,17 @@ class SearchService:
     async def completed(self, beginning: str, limit: int) -> bytes:
         """What `beginning` may become, as JSON; nothing, marked, while the engine is away."""
         text = normalised(beginning)
-        options: list[dict[str, Any]] = []
+        suggestions: list[str] = []
         degraded = False
+        assert self._engine is not None
         try:
-            answer = await self._ask(completion_query(text, limit))
-            options = answer["suggest"]["completion"][0]["options"] if text else []
+            for question in (completion_query(text, limit), mistyped_query(text, limit)):
+                if text and question is not None and not suggestions:
+                    suggestions = completions(await self._engine.ask(question), limit)
         except SearchUnavailable as error:
             log.warning("nothing is completed: %s", error.__cause__ or "left alone for a moment")
             degraded = True
             current_trace().headers = [*current_trace().headers, DEGRADED]
-        suggestions = [option["text"] for option in options]
         return encoded({"query": text, "suggestions": suggestions, "degraded": degraded})
 
     async def _found(
@@ -132,86 +130,86 @@ class SearchService:
         wanted: Wanted,
         place: Place,
         limit: int,
-        answer: Callable[[dict[str, Any], int], bytes],
+        answer: Callable[[dict[str, Any]], bytes],
         *,
-        one_more: bool = False,
+        walks: bool,
     ) -> bytes:
-        """The answer to a search, from the cache or from who answers now."""
-        size = limit + 1 if one_more else limit
+        """The answer to a search, from the cache or from who answers now.
+
+        `walks`: more pages may follow by cursor.
+        """
 
         async def fill(changed_lately: bool) -> bytes:
-            if self._elasticsearch is None:
-                return answer(
-                    await self._by_mongo(wanted, place, size, changed_lately), place.offset
-                )
+            if self._engine is None:
+                return answer(await self._by_mongo(wanted, place, limit, changed_lately))
             try:
-                found = await self._by_elasticsearch(
-                    wanted, place, limit, size, overview=place.offset == 0 or not one_more
-                )
+                ask = self._walk if walks else self._page
+                found = await ask(self._engine, wanted, place, limit)
             except SearchUnavailable as error:
                 log.warning("search is degraded: %s", error.__cause__ or "left alone for a moment")
-                found = await self._by_mongo(wanted, place, size, changed_lately)
-                return Uncached(answer(found | {"degraded": True}, place.offset))
-            return answer(found, place.offset)
+                found = await self._by_mongo(wanted, place, limit, changed_lately)
+                return Uncached(answer(found | {"degraded": True}))
+            return answer(found)
 
         body = await self._cache.fetch(Family.SEARCH, entry, (EVERY_SEARCH,), fill)
         if isinstance(body, Uncached):
             current_trace().headers = [*current_trace().headers, DEGRADED]
         return body
 
-    async def _ask(self, question: dict[str, Any]) -> Any:
-        """Elasticsearch's answer. Raises SearchUnavailable."""
-        if self._elasticsearch is None or self._breaker.is_open:
-            raise SearchUnavailable
-        try:
-            with current_trace().timed("search"):
-                async with held("elasticsearch"):
-                    answer = await self._elasticsearch.search(index=INDEX, **question)
-        except (TransportError, ApiError) as error:
-            self._breaker.failed()
-            raise SearchUnavailable from error
-        self._breaker.worked()
-        return answer
-
-    async def _by_elasticsearch(
-        self, wanted: Wanted, place: Place, limit: int, size: int, *, overview: bool
+    async def _page(
+        self, engine: Engine, wanted: Wanted, place: Place, limit: int
     ) -> dict[str, Any]:
-        if place.after is None and place.offset + size > DEEPEST_RESULT:
-            raise SearchUnavailable  # a cursor of MongoDB's, deeper than Elasticsearch counts
-        answer = await self._ask(elasticsearch_query(wanted, place, size, overview=overview))
-        hits, facets = answer["hits"], answer.get("aggregations")
-        shown = hits["hits"][:limit]
-        return {
-            "query": wanted.text,
-            "products": [
-                {"id": hit["_id"], **hit["_source"], "highlights": marked(hit)}
-                for hit in hits["hits"]
-            ],
-            "total": hits["total"]["value"],
-            "facets": {name: facet_values(facets[name]) for name in ("category", "price_usd")}
-            if facets
-            else None,
-            "did_you_mean": better_spelling(answer["suggest"], wanted.text) if overview else None,
-            "engine": "elasticsearch",
-            "degraded": False,
-            "last": tuple(shown[-1]["sort"]) if shown else None,
-        }
+        """A page of the index as it is now."""
+        answer = await engine.ask(elasticsearch_query(wanted, place, limit, overview=True))
+        return _told(wanted, answer) | {"next": None}
+
+    async def _walk(
+        self, engine: Engine, wanted: Wanted, place: Place, limit: int
+    ) -> dict[str, Any]:
+        """A page of a walk that sees the index as it was when it began."""
+        first = place.offset == 0
+        try:
+            answer, snapshot = await self._ask_on(engine, wanted, place, limit)
+        except SnapshotGone:  # scores of then say nothing now: what was seen is counted
+            answer, snapshot = await self._ask_on(engine, wanted, Place(place.offset), limit)
+        hits = answer["hits"]["hits"]
+        following = None
+        if len(hits) > limit:
+            hits.pop()
+            score, product = hits[-1]["sort"][:2]
+            following = Place(place.offset + limit, (score, product), snapshot)
+        elif first:
+            await engine.forget(snapshot)
+        return _told(wanted, answer) | {"next": following}
+
+    async def _ask_on(
+        self, engine: Engine, wanted: Wanted, place: Place, limit: int
+    ) -> tuple[Any, str]:
+        """The results from `place` on, one more than `limit`, and their point in time."""
+        if not place.is_of_elasticsearch and place.offset + limit >= DEEPEST_RESULT:
+            raise SearchUnavailable  # deeper than Elasticsearch counts
+        question = elasticsearch_query(wanted, place, limit + 1, overview=place.offset == 0)
+        return await engine.ask_at(question, place.snapshot or await engine.now())
 
     async def _by_mongo(
-        self, wanted: Wanted, place: Place, size: int, changed_lately: bool
+        self, wanted: Wanted, place: Place, limit: int, changed_lately: bool
     ) -> dict[str, Any]:
         needs_newest = changed_lately or current_trace().reads_own_writes
         secondary = self._settings.reads_from_secondary(Operation.SEARCH) and not needs_newest
         collection = self._secondary if secondary else self._primary
-        query = mongo_query(wanted)
-        score = {"score": {"$meta": "textScore"}}
         with self._metrics.database(Operation.SEARCH):
-            # By id among equals, or pages would overlap.
-            cursor = collection.find(query, SUMMARY | score).sort([*score.items(), ("_id", -1)])
-            cursor = cursor.skip(place.offset).limit(size).batch_size(size + 1)
             async with held("mongo", secondary=secondary):
-                found = await cursor.to_list()
-                total = await collection.count_documents(query)
+                try:
+                    found, total = await _texts(collection, wanted, place, limit + 1)
+                except OperationFailure as error:
+                    if error.code != _NO_INDEX:
+                        raise
+                    raise DatabaseUnavailable("the text index is not there yet") from error
+        following = None
+        if len(found) > limit:
+            found.pop()
+            after = (found[-1]["score"], str(found[-1]["_id"]))
+            following = Place(place.offset + limit, after)
         for document in found:
             del document["score"]
         return {
@@ -222,5 +220,40 @@ class SearchService:
             "did_you_mean": None,
             "engine": "mongo_text",
             "degraded": False,
-            "last": None,
+            "next": following,
         }
+
+
+async def _texts(
+    collection: AsyncCollection[Document], wanted: Wanted, place: Place, limit: int
+) -> tuple[list[Document], int]:
+    """Products from `place` on with their scores, and how many there are in all."""
+    query, score = mongo_query(wanted), {"score": {"$meta": "textScore"}}
+    if place.after is not None and not place.is_of_elasticsearch:
+        stages = mongo_page_after(wanted, SUMMARY, place, limit)
+        found = await (await collection.aggregate(stages)).to_list()
+    else:
+        # By id among equals, or pages would overlap.
+        cursor = collection.find(query, SUMMARY | score).sort([*score.items(), ("_id", -1)])
+        found = await cursor.skip(place.offset).limit(limit).batch_size(limit + 1).to_list()
+    return found, await collection.count_documents(query)
+
+
+def _told(wanted: Wanted, answer: Any) -> dict[str, Any]:
+    """What Elasticsearch's answer says; facets and spelling where they were asked for."""
+    hits, facets = answer["hits"], answer.get("aggregations")
+    return {
+        "query": wanted.text,
+        "products": [
+            {"id": hit["_id"], **hit["_source"], "highlights": marked(hit)} for hit in hits["hits"]
+        ],
+        "total": hits["total"]["value"],
+        "facets": {name: facet_values(facets[name]) for name in ("category", "price_usd")}
+        if facets
+        else None,
+        "did_you_mean": better_spelling(answer["suggest"], wanted.text)
+        if "suggest" in answer
+        else None,
+        "engine": "elasticsearch",
+        "degraded": False,
+    }
