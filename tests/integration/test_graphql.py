@@ -85,6 +85,23 @@ def test_search_and_one_product_are_there_and_an_unknown_one_is_null(api):
     assert "errors" not in found
 
 
+def test_a_search_of_the_graph_is_narrowed_by_price_as_that_of_v1(api):
+    query = """query ($from: Float, $to: Float) {
+      search(q: "wireless", priceFrom: $from, priceTo: $to) { total products { id priceUsd } }
+    }"""
+    every = ask(api, query)["data"]["search"]["total"]
+    found = ask(api, query, **{"from": 40, "to": 120.5})["data"]["search"]
+    params = {"q": "wireless", "price_from": 40, "price_to": 120.5}
+    assert 0 < found["total"] == api.get("/api/v1/search", params=params).json()["total"] < every
+    assert all(40 <= product["priceUsd"] < 120.5 for product in found["products"])
+    for bounds, says in (
+        ({"from": -1}, "`priceFrom` must be 0 to 1,000,000 US dollars"),
+        ({"to": 1e7}, "`priceTo` must be 0 to 1,000,000 US dollars"),
+        ({"from": 5, "to": 5}, "the price to start from must be below the one to end at"),
+    ):
+        assert ask(api, query, **bounds)["errors"][0]["message"] == says
+
+
 def test_me_needs_a_token_and_shows_favourites_that_mutations_change(api, shopper):
     me = "{ me { id email favourites(limit: 3) { id stock } } }"
     refused = ask(api, me)
@@ -104,19 +121,26 @@ def test_me_needs_a_token_and_shows_favourites_that_mutations_change(api, shoppe
     assert ask(api, remove, headers=shopper, product=product)["data"] == {"removeFavourite": True}
 
 
+TWO = "query one { products { page } } query two { __typename }"
+
+
 def test_an_operation_that_is_not_in_the_query_is_an_error_and_no_name_is_none(api):
-    def operation(query, name):
+    def operation(query, name, status=400):
         answer = api.post("/graphql", json={"query": query, "operationName": name})
-        assert answer.status_code == 200
+        assert answer.status_code == status
         return answer.json()
 
-    assert operation("{ products { page } }", "")["data"] == {"products": {"page": 1}}
+    assert operation("{ products { page } }", "", 200)["data"] == {"products": {"page": 1}}
     for query, name, says in (
         ("query a { products { page } }", "b", "there is no operation 'b' in the query"),
         ("fragment a on Product { id }", None, "there is no operation in the query"),
+        (TWO, None, "there are several operations (one, two): name one in `operationName`"),
+        (TWO, "", "there are several operations (one, two): name one in `operationName`"),
     ):
         answer = operation(query, name)
         assert (answer["data"], answer["errors"][0]["message"]) == (None, says)
+        assert answer["errors"][0]["extensions"] == {"code": "NO_OPERATION"}
+    assert operation(TWO, "two", 200)["data"] == {"__typename": "Query"}
 
 
 NESTED = "{ me { favourites { " + "__typename " * 5 + "} } }"

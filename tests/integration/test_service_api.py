@@ -264,12 +264,13 @@ def test_readiness_names_every_dependency_and_metrics_the_seven_of_the_design(ap
         assert name in metrics
 
 
-def with_cache(live_stack, scenario):
+def with_cache(live_stack, scenario, metrics=None):
     """Run `scenario(cache, other)` with two caches, as two replicas have, on the real Redis."""
+    counted = metrics or Metrics("t")
 
     async def run():
         clients = [redis_client(live_stack.info.redis_url) for _ in range(2)]
-        caches = [Cache(c, {Family.LISTING: FamilyPolicy(60.0)}, Metrics("t")) for c in clients]
+        caches = [Cache(c, {Family.LISTING: FamilyPolicy(60.0)}, counted) for c in clients]
         try:
             return await scenario(*caches)
         finally:
@@ -311,13 +312,13 @@ def test_a_read_that_began_before_a_change_is_never_served_after_it(live_stack):
     module="stack/service/cache.py",
 )
 def test_requests_that_miss_together_read_once(live_stack):
-    key, reads = f"test:{uuid.uuid4()}", []
+    key, reads, metrics = f"test:{uuid.uuid4()}", [], Metrics("t")
 
     async def scenario(one, _):
         def joined():
             labels = {"family": "listing", "result": "coalesced"}
             name = "headroom_cache_requests_total"
-            return one._metrics.registry.get_sample_value(name, labels) or 0
+            return metrics.registry.get_sample_value(name, labels) or 0
 
         async def fill(_):
             reads.append(1)
@@ -329,5 +330,5 @@ def test_requests_that_miss_together_read_once(live_stack):
             *(one.fetch(Family.LISTING, key, (f"{key}:group",), fill) for _ in range(20))
         )
 
-    assert with_cache(live_stack, scenario) == [b"body"] * 20
+    assert with_cache(live_stack, scenario, metrics) == [b"body"] * 20
     assert len(reads) == 1

@@ -5,7 +5,7 @@
 A query over the limit is refused before anything is read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -24,6 +24,8 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 MOST_COST = 5_000
+NO_OPERATION = "NO_OPERATION"
+ASKED_FOR = "operation"  # among the extensions of a request: the name that came with it
 # How many things a field below these gives: by its argument `limit`, else this.
 LENGTHS = {"products": 20, "search": 20, "favourites": 100}
 LONGEST = 100
@@ -75,37 +77,47 @@ def _length(node: FieldNode, name: str, variables: Mapping[str, Any]) -> int:
 
 
 class CostLimit(SchemaExtension):
-    """Refuses an operation that costs too much."""
+    """Refuses an operation that costs too much, and a choice of operations that nobody made."""
 
     def on_execute(self) -> Iterator[None]:
         """Count before the first field is read."""
         context = self.execution_context
-        operation, fragments = _parts(context)
-        if operation is not None:
-            cost = cost_of(operation, fragments, context.variables or {})
-            if cost > MOST_COST:
-                refusal = GraphQLError(
-                    f"this query costs more than {MOST_COST}: ask for fewer fields, or shorter "
-                    "lists (`limit`)",
-                    extensions={"code": "TOO_COSTLY"},
-                )
-                context.result = ExecutionResult(data=None, errors=[refusal])
+        operations, fragments = _parts(context)
+        # One at most has the name that was given. Without a name the first would be run.
+        if len(operations) > 1:
+            names = ", ".join(node.name.value for node in operations if node.name is not None)
+            context.result = _refused(
+                NO_OPERATION, f"there are several operations ({names}): name one in `operationName`"
+            )
+        elif any(
+            cost_of(each, fragments, context.variables or {}) > MOST_COST for each in operations
+        ):
+            context.result = _refused(
+                "TOO_COSTLY",
+                f"this query costs more than {MOST_COST}: ask for fewer fields, or shorter "
+                "lists (`limit`)",
+            )
         yield
+
+
+def _refused(code: str, message: str) -> ExecutionResult:
+    return ExecutionResult(data=None, errors=[GraphQLError(message, extensions={"code": code})])
 
 
 def _parts(
     context: ExecutionContext,
-) -> tuple[OperationDefinitionNode | None, dict[str, FragmentDefinitionNode]]:
+) -> tuple[list[OperationDefinitionNode], dict[str, FragmentDefinitionNode]]:
+    """The operations that may be meant, and the fragments."""
     assert context.graphql_document is not None
     fragments: dict[str, FragmentDefinitionNode] = {}
-    wanted: Callable[[OperationDefinitionNode], bool] = lambda node: (  # noqa: E731
-        context.operation_name is None
-        or (node.name is not None and node.name.value == context.operation_name)
-    )
-    operation = None
-    for definition in context.graphql_document.definitions:
-        if isinstance(definition, FragmentDefinitionNode):
-            fragments[definition.name.value] = definition
-        elif isinstance(definition, OperationDefinitionNode) and wanted(definition):
-            operation = operation or definition
-    return operation, fragments
+    operations: list[OperationDefinitionNode] = []
+    # Not `context.operation_name`: without a name that one says the first.
+    name = (context.operation_extensions or {}).get(ASKED_FOR)
+    for node in context.graphql_document.definitions:
+        if isinstance(node, FragmentDefinitionNode):
+            fragments[node.name.value] = node
+        elif isinstance(node, OperationDefinitionNode) and (
+            name is None or (node.name is not None and node.name.value == name)
+        ):
+            operations.append(node)
+    return operations, fragments

@@ -12,8 +12,10 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
-from stack.service.errors import EXPECTED, DatabaseUnavailable, ServiceError
+from stack.service.errors import EXPECTED, MEDIA_TYPE, DatabaseUnavailable, ServiceError
+from stack.service.graphql.cost import ASKED_FOR, NO_OPERATION
 from stack.service.graphql.loaders import Reading
+from stack.service.openapi import PROBLEM
 from stack.service.replies import encoded, json_reply
 from stack.service.telemetry import Telemetry
 from stack.service.trace import current_trace
@@ -56,22 +58,33 @@ def graph_routes(
     """The route that serves `schema`; `reading` makes the loaders of one request."""
     router = APIRouter(tags=["graphql"])
 
-    @router.post("/graphql", responses={200: {"model": GraphAnswer}})
+    refused = {
+        "model": GraphAnswer,
+        "description": "The query leaves open which operation to run; or not HTTP, or not JSON",
+        "content": {MEDIA_TYPE: {"schema": PROBLEM}},
+    }
+
+    @router.post("/graphql", responses={200: {"model": GraphAnswer}, 400: refused})
     async def ask_graph(asked: GraphRequest, request: Request) -> Response:
-        """Ask the graph; `me` and the mutations need an access token."""
+        """Ask the graph; `me` and the mutations need an access token.
+
+        Errors of the query come with status 200, as GraphQL has it; 400: no operation was chosen.
+        """
+        name = asked.operationName or None
         try:
             result = await schema.execute(
                 asked.query,
                 variable_values=asked.variables,
-                operation_name=asked.operationName or None,
+                operation_name=name,
+                operation_extensions={ASKED_FOR: name},
                 context_value=reading(request.headers),
             )
         except CannotGetOperationTypeError:
-            return json_reply(encoded({"data": None, "errors": [_no_operation(asked)]}))
+            return json_reply(encoded({"data": None, "errors": [_no_operation(asked)]}), 400)
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = [_told(error, request, telemetry) for error in result.errors]
-        return json_reply(encoded(answer))
+        return json_reply(encoded(answer), 400 if _nothing_chosen(result.errors) else 200)
 
     return router
 
@@ -79,7 +92,11 @@ def graph_routes(
 def _no_operation(asked: GraphRequest) -> dict[str, Any]:
     name = asked.operationName
     message = f"there is no operation {name!r}" if name else "there is no operation"
-    return {"message": f"{message} in the query", "extensions": {"code": "NO_OPERATION"}}
+    return {"message": f"{message} in the query", "extensions": {"code": NO_OPERATION}}
+
+
+def _nothing_chosen(errors: list[GraphQLError] | None) -> bool:
+    return any((error.extensions or {}).get("code") == NO_OPERATION for error in errors or ())
 
 
 def _told(error: GraphQLError, request: Request, telemetry: Telemetry | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from stack.service.favourites.service import FavouriteService
 from stack.service.graphql.cost import CostLimit
 from stack.service.graphql.loaders import Reading
 from stack.service.products.service import ProductService
-from stack.service.search.query import Wanted
+from stack.service.search.query import DEAREST_USD, Wanted
 from stack.service.search.service import SearchService
 
 DEEPEST, MOST_TOKENS, MOST_ALIASES = 8, 1_000, 15
@@ -132,7 +132,7 @@ def schema_of(
         @strawberry.field(name="favourites", description="The newest favourites, newest first.")
         async def favourites_of(self, info: Info, limit: int = 100) -> list[Product]:
             principal = await info.context.principal("favourites:read")
-            found = orjson.loads(await favourites.of_user(principal.user))
+            found = _read(await favourites.of_user(principal.user))
             return [Product.of(each) for each in found["products"][: _within("limit", limit, 100)]]
 
     @strawberry.type
@@ -142,7 +142,7 @@ def schema_of(
             self, page: int = 1, limit: int = page_size, category: str | None = None
         ) -> ProductPage:
             page, limit = _within("page", page, 100_000), _within("limit", limit, 100)
-            found = orjson.loads(await products.page(_category(category), page, limit))
+            found = _read(await products.page(_category(category), page, limit))
             shown = [Product.of(each) for each in found["products"]]
             return ProductPage(products=shown, page=page, limit=limit, has_more=found["hasMore"])
 
@@ -151,13 +151,24 @@ def schema_of(
             found = await info.context.product.load(_identifier(id))
             return Product.of(found) if found is not None else None
 
-        @strawberry.field(name="search", description="Products that fit a text, best first.")
-        async def found(self, q: str, category: str | None = None, page: int = 1) -> SearchResult:
+        @strawberry.field(
+            name="search",
+            description="Products that fit a text, best first; `priceTo` is not included.",
+        )
+        async def found(
+            self,
+            q: str,
+            category: str | None = None,
+            page: int = 1,
+            price_from: float | None = None,
+            price_to: float | None = None,
+        ) -> SearchResult:
             if not 1 <= len(q) <= 100:
                 raise InvalidRequest("`q` must have 1 to 100 letters")
             page = _within("page", page, 10_000)
-            wanted = Wanted.of(q, _category(category))
-            answer = orjson.loads(await search.page(wanted, page))
+            prices = _price("priceFrom", price_from), _price("priceTo", price_to)
+            wanted = Wanted.of(q, _category(category), *prices)
+            answer = _read(await search.page(wanted, page))
             return SearchResult(
                 products=[Product.of(each) for each in answer["products"]],
                 total=answer["total"],
@@ -201,10 +212,21 @@ def schema_of(
     return strawberry.Schema(query=Query, mutation=Mutation, extensions=extensions)
 
 
+def _read(body: bytes) -> Any:
+    # A view: orjson takes bytes, but not a kind of them, as an answer of the fallback is.
+    return orjson.loads(memoryview(body))
+
+
 def _within(name: str, value: int, most: int) -> int:
     if not 1 <= value <= most:
         raise InvalidRequest(f"`{name}` must be 1 to {most}")
     return value
+
+
+def _price(name: str, usd: float | None) -> float | None:
+    if usd is not None and not 0 <= usd <= DEAREST_USD:
+        raise InvalidRequest(f"`{name}` must be 0 to {DEAREST_USD:,} US dollars")
+    return usd
 
 
 def _category(slug: str | None) -> str | None:
