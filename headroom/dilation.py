@@ -31,6 +31,8 @@ def dilated(scenario: Scenario) -> Scenario:
     workload["sessions_per_active_user_per_day"] /= scale
     workload["think_time_s"] *= scale
     topology["api"]["timeout_s"] *= scale
+    for name in ("backoff_s", "backoff_cap_s"):
+        topology["api"]["retrying"][name] *= scale
     for name in ("evaluation_period_s", "boot_s", "cooldown_s"):
         if topology["api"]["autoscaling"] is not None:
             topology["api"]["autoscaling"][name] *= scale
@@ -93,6 +95,7 @@ def dilated_demands(
         slots=demands.slots,
         index_lag_s=demands.index_lag_s,  # the indexer's own time is real, as its batches are
         beat_s=demands.beat_s * scale,
+        shared=demands.shared,
     )
 
 
@@ -101,10 +104,10 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
 
     Raises ValueError for a demand that is no table: make the model of `dilated_demands`.
     """
-    slots = {station.name: station.slots for station in model.stations}
+    stations = {station.name: station for station in model.stations}
     members = {group.name: group.members[0] for group in model.groups}
     members |= {each.name: each.members[0] for each in model.replica_sets}
-    components: dict[str, str] = dict.fromkeys(slots, "") | members
+    components: dict[str, str] = dict.fromkeys(stations, "") | members
     machines: dict[Component, Machine] = {}
     routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]] = {}
     for route in model.routes:
@@ -112,9 +115,13 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
         for outcome, visits in _paths(route.steps).items():
             outcomes[outcome] = tuple(_held(visit) for visit in visits)
             for visit in visits:
-                target = components[visit.target] or visit.target
+                station = stations[components[visit.target] or visit.target]
                 component: Component = visit.target  # type: ignore[assignment] # checked by Machine
-                machines[component] = Machine(slots=slots[target], lead_s=LEAD_S.get(visit.target))
+                machines[component] = Machine(
+                    slots=station.slots,
+                    discipline=station.discipline,
+                    lead_s=LEAD_S.get(visit.target),
+                )
     return Emulation(
         scale=scale, seed=seed, beat_s=beat_of(model), machines=machines, routes=routes
     )

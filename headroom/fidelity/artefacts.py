@@ -81,6 +81,15 @@ class ComparedMetric(Record):
         return self.tolerance is None or abs(self.error) <= self.tolerance
 
 
+class WarmUp(Record):
+    """Hit ratio of the look-ups of a stretch of a cell that began with an empty cache."""
+
+    until_s: float
+    lookups: int
+    predicted: float
+    measured: float
+
+
 class MeasuredFidelity(Artefact):
     """A cell, measured and compared."""
 
@@ -103,6 +112,7 @@ class MeasuredFidelity(Artefact):
     residual_s_by_part: dict[str, float]  # mean of measured less predicted, by what was called
     same_outcome_fraction: float  # of look-ups: found or not, as predicted
     says: str  # where the residual comes from
+    warm_up: tuple[WarmUp, ...] = ()  # of a cell that is judged from an empty cache on
     machine_sha256: str
 
     @property

@@ -5,7 +5,7 @@ interrupted one goes on where it was. Only one cell is ever offered at a time.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headroom.artefacts import Machine, replacing, sha256_of
@@ -60,11 +60,10 @@ class Campaign:
         self, topology: Topology, name: str, target: float, duration_s: float | None = None
     ) -> Cell:
         seed = seed_of(self.occasion, topology.name, name)
-        cell = Cell(name, target, 1.0, seed)
+        cell = Cell(name, target, 1.0, seed, topology.warmup_s)
         if duration_s is not None:
-            cell = Cell(name, target, 1.0, seed, duration_s=duration_s)
-        load_per_s = load_for(topology, cell, target)
-        return Cell(name, target, load_per_s, seed, cell.warmup_s, cell.duration_s)
+            cell = Cell(name, target, 1.0, seed, WARMUP_S, duration_s)
+        return replace(cell, load_per_s=load_for(topology, cell, target))
 
     def missing(self, topology: Topology) -> list[str]:
         """Names of the cells that were not measured yet."""

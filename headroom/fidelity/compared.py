@@ -1,11 +1,17 @@
 """A measured cell beside its prediction: figures, single requests, and whose the residual is."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity, PredictedFidelity
+from headroom.fidelity.artefacts import (
+    ComparedMetric,
+    MeasuredFidelity,
+    PredictedFidelity,
+    WarmUp,
+)
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.measured import Offered, utilisations
 from headroom.fidelity.predicted import Simulated, latencies
@@ -23,6 +29,7 @@ TOLERANCES = {
     "hit_ratio": 0.005,
 }
 IN_POINTS = ("utilisation", "hit_ratio", "error_fraction")
+STRETCHES = 8  # of a cell that is judged from an empty cache on
 NOTABLE_S = 0.001  # a mean residual below it is explained by nothing and needs no word
 
 
@@ -64,6 +71,7 @@ def compared(
         residual_s_by_part=parts,
         same_outcome_fraction=_same_outcomes(exact, found, judged),
         says=_in_words(parts),
+        warm_up=() if cell.warmup_s else tuple(_warm_up(exact, found, cell.duration_s)),
         machine_sha256=machine_sha256,
     )
 
@@ -79,6 +87,7 @@ def measured_metrics(
     metrics = {
         "throughput_per_s": float(answered.sum()) / window_s,
         "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),
+        "attempts_per_request": float(requests.attempts[judged].mean()),
     }
     metrics |= latencies(requests.latency_s[answered])
     for family in (*sorted({family.value for family in FAMILY_OF.values()}), "all"):
@@ -86,6 +95,8 @@ def measured_metrics(
         asked = judged & requests.looked_up & exact.trace.is_operation(*names)[: judged.size]
         if asked.any():
             metrics[f"hit_ratio.{family}"] = float(requests.hit[asked].mean())
+    if not answered[judged].all():
+        return metrics  # work goes on for who gave up, beyond the end of the cell
     slots = dict(topology.demands.slots)
     return metrics | utilisations(found.counted, slots, requests.end_s)
 
@@ -127,6 +138,23 @@ def _same_outcomes(exact: Simulated, found: Offered, judged: NDArray[np.bool_]) 
     if not asked.any():
         return 1.0
     return float(((outcome == CacheOutcome.HIT) == found.requests.hit)[asked].mean())
+
+
+def _warm_up(exact: Simulated, found: Offered, duration_s: float) -> Iterator[WarmUp]:
+    """How the cache filled, stretch by stretch, by the requests' times of arrival."""
+    asked = found.requests.looked_up
+    arrival_s = exact.trace.arrival_s[: asked.size]
+    hit = exact.run.cache_outcome[: asked.size] == CacheOutcome.HIT
+    for number in range(STRETCHES):
+        from_s, until_s = (duration_s * n / STRETCHES for n in (number, number + 1))
+        inside = asked & (arrival_s >= from_s) & (arrival_s < until_s)
+        if inside.any():
+            yield WarmUp(
+                until_s=until_s,
+                lookups=int(inside.sum()),
+                predicted=float(hit[inside].mean()),
+                measured=float(found.requests.hit[inside].mean()),
+            )
 
 
 def _by_called(exact: Simulated, found: Offered, both: NDArray[np.bool_]) -> dict[str, float]:

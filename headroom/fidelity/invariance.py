@@ -16,7 +16,6 @@ from headroom.fidelity.constants import fitted
 from headroom.fidelity.predicted import load_for, model_of
 from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
-from sim.model import Demands
 
 FOLDER = "invariance"  # in that of the occasion
 SCALES = (10.0, 20.0, 40.0)
@@ -45,12 +44,7 @@ def slower(base: Topology, factor: float) -> Topology:
     return replace(
         base,
         scenario=scenario.model_copy(update={"topology": shape}),
-        demands=Demands(
-            visits=visits,
-            slots=base.demands.slots,
-            index_lag_s=base.demands.index_lag_s,
-            beat_s=base.demands.beat_s * factor,
-        ),
+        demands=replace(base.demands, visits=visits, beat_s=base.demands.beat_s * factor),
     )
 
 

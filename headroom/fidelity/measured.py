@@ -1,8 +1,9 @@
 """One cell offered to the emulated stack: every request's time, and what the gates counted."""
 
+import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.artefacts import Conditions, Run
+from headroom.errors import CalibrationError
 from headroom.fidelity.cells import Cell
-from headroom.fidelity.predicted import alike
+from headroom.fidelity.predicted import alike, retry_wait_s
 from headroom.fidelity.topologies import Topology
 from headroom.live import (
     catalogue_of,
@@ -33,6 +35,7 @@ from stack.local import StackInfo
 
 OVERRUNS_LIMIT = 0.01  # of the holds: more, and the machines are not those that were emulated
 SCRAPE_S = 5.0
+IDLE_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Requests:
     hit: NDArray[np.bool_]
     looked_up: NDArray[np.bool_]
     missed: NDArray[np.bool_]  # and read itself: those who waited for another's read are not in it
+    attempts: NDArray[np.int64]
     part_s: dict[str, NDArray[np.float64]]
     end_s: float  # when the last answer was there
 
@@ -96,10 +100,15 @@ def offered(
     The load balancer begins anew, too. `during` is called about once a second meanwhile.
     """
     assert info.base_url is not None
+    _until_idle(info)
     empty_cache(info)
     fresh_balancer(info)
     path = write_trace(Run(folder), cell.name, trace)
     out = folder / f"{cell.name}.load.parquet"
+    waits_s = retry_wait_s(topology, cell, len(trace))
+    limits = Limits().dilated()
+    if waits_s is not None:  # who gives up in the end is counted, and was predicted
+        limits = replace(limits, failed_fraction=1.0)
     before = _counters(info)
     result = run_load(
         path,
@@ -111,10 +120,11 @@ def offered(
         warmup_s=cell.warmup_s,
         timeout_s=topology.scenario.topology.api.timeout_s * topology.scenario.time.scale,
         pids_by_part=pids_of(info),
-        limits=Limits().dilated(),
+        limits=limits,
         is_punctual=True,
         max_in_flight=max_in_flight,
         progress=during,
+        retry_wait_s=waits_s,
     )
     after = _counters(info)
     counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))
@@ -145,6 +155,7 @@ def read_requests(path: Path) -> Requests:
         answered=error & (status < 500),
         hit=cache == "hit",
         looked_up=np.isin(cache, ("hit", "miss")),
+        attempts=table["attempts"].to_numpy(dtype=int),
         missed=(cache == "miss") & ~coalesced,
         part_s={
             name: table[f"{name}_s"].to_numpy(dtype=float)
@@ -152,6 +163,15 @@ def read_requests(path: Path) -> Requests:
         },
         end_s=float(np.nanmax(done_s)) if np.isfinite(done_s).any() else 0.0,
     )
+
+
+def _until_idle(info: StackInfo) -> None:
+    """Wait until nobody is on the way who was given up in an earlier cell."""
+    deadline_s = time.monotonic() + IDLE_S
+    while sum(_samples(info, "headroom_held_requests").get("headroom_held_requests", {}).values()):
+        if time.monotonic() > deadline_s:
+            raise CalibrationError(f"the stack still answers earlier requests after {IDLE_S:g} s")
+        time.sleep(0.2)
 
 
 _COUNTERS = (
@@ -164,15 +184,19 @@ _COUNTERS = (
 
 def _counters(info: StackInfo) -> dict[str, dict[str, float]]:
     """Counters of the gates by machine, summed over the replicas."""
+    return _samples(info, *_COUNTERS)
+
+
+def _samples(info: StackInfo, *names: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for part in info.parts_of("api"):
         with urllib.request.urlopen(f"{part.url}/metrics", timeout=SCRAPE_S) as answer:  # noqa: S310 - of our own stack
             text = answer.read().decode()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if sample.name in _COUNTERS:
+                if sample.name in names:
                     sums = found.setdefault(sample.name, {})
-                    machine = sample.labels["machine"]
+                    machine = sample.labels.get("machine", "")
                     sums[machine] = sums.get(machine, 0.0) + sample.value
     return found
 

@@ -51,7 +51,7 @@ def page(record: FidelityRecord) -> str:
     cells = [cell for occasion in occasions for cell in occasion.cells]
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
     sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
-    sections.append(_failovers(occasions))
+    sections += [_overloads(occasions), _warm_ups(occasions), _failovers(occasions)]
     sections.append(native_section(record.natives))
     for occasion in occasions:
         sections.append(f"## Every cell: {occasion.name}\n")
@@ -215,6 +215,61 @@ def _hit_ratios(occasions: Sequence[Occasion]) -> str:
             f"| {min(live):.0%} to {max(live):.0%} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _overloads(occasions: Sequence[Occasion]) -> str:
+    """Cells whose callers were predicted to try again."""
+    rows = []
+    for occasion in occasions:
+        for cell in occasion.cells:
+            found = {metric.metric: metric for metric in cell.metrics}
+            again = found.get("attempts_per_request")
+            if again is None or again.predicted <= 1:
+                continue
+            lost = found["error_fraction"]
+            rows.append(
+                f"| {occasion.name} | {cell.topology} | {cell.target:.0%} | {cell.requests} "
+                f"| {lost.measured:.2%} ({lost.predicted:.2%}) "
+                f"| {again.measured:.3f} ({again.predicted:.3f}) "
+                f"| {_error(found['throughput_per_s'].error, is_points=False)} "
+                f"| {'yes' if cell.valid else 'NO'} |"
+            )
+    if not rows:
+        return ""
+    head = [
+        "## Overload and retries\n",
+        "Callers give up and try again, and the servers go on with what nobody waits for any "
+        "more. Live (predicted); the load is what patient callers would ask for.\n",
+        "| occasion | topology | load | requests | not answered in the end | attempts a request "
+        "| error of the answers a second | valid |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _warm_ups(occasions: Sequence[Occasion]) -> str:
+    """How an empty cache filled, stretch by stretch."""
+    rows = []
+    for occasion in occasions:
+        for cell in occasion.cells:
+            if not cell.warm_up:
+                continue
+            ratios = ", ".join(f"{s.measured:.0%} ({s.predicted:.0%})" for s in cell.warm_up)
+            rows.append(
+                f"| {occasion.name} | {cell.target:.0%} | {ratios} "
+                f"| {sum(stretch.lookups for stretch in cell.warm_up)} "
+                f"| {cell.same_outcome_fraction:.2%} | {'yes' if cell.valid else 'NO'} |"
+            )
+    if not rows:
+        return ""
+    head = [
+        "## A cold cache\n",
+        "The cell begins with an empty cache. Hit ratio of the look-ups of each eighth of its "
+        "time, live (predicted).\n",
+        "| occasion | busiest machine | hit ratio by eighths | look-ups | as predicted | valid |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def _invariance(occasions: Sequence[Occasion]) -> str:

@@ -11,8 +11,9 @@ from headroom.fidelity.cells import Cell
 from headroom.fidelity.topologies import Topology
 from headroom.metrics import QUANTILES
 from headroom.predict import hit_ratios_of
+from sim.draws import uniform_each
 from sim.kernel import simulate
-from sim.model import SimulatedRun, StackModel, stack_model
+from sim.model import Client, SimulatedRun, StackModel, stack_model
 from sim.workload import Trace, open_trace
 
 REPLICATIONS = 60  # behind the distributional intervals
@@ -118,9 +119,11 @@ def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -
     metrics = {
         "throughput_per_s": float(answered.sum()) / window_s,
         "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),
+        "attempts_per_request": float(run.attempts[judged].mean()),
     }
     metrics |= latencies(run.sojourn_s[answered])
-    metrics |= hit_ratios_of(run, trace, judged)
+    # What a look-up of somebody who gave up found is told to nobody.
+    metrics |= hit_ratios_of(run, trace, answered)
     busy: dict[str, list[float]] = {}
     for station in run.stations:
         busy.setdefault(alike(station.name), []).append(station.utilisation)
@@ -139,6 +142,19 @@ def alike(machine: str) -> str:
     return kind
 
 
+def retry_wait_s(topology: Topology, cell: Cell, requests: int) -> NDArray[np.float64] | None:
+    """What each request waits before each retry, as its model draws it; None without retries."""
+    client = model_of(topology).client
+    if not client.retries:
+        return None
+    waits_s = [
+        min(client.backoff_cap_s, client.backoff_s * 2.0 ** (retry - 1))
+        * (uniform_each(cell.seed, "retry", np.arange(requests), 0, retry) if client.jitter else 1)
+        for retry in range(1, client.retries + 1)
+    ]
+    return np.column_stack([np.broadcast_to(wait_s, requests) for wait_s in waits_s])
+
+
 def latencies(sojourn_s: NDArray[np.float64]) -> dict[str, float]:
     """Mean and quantiles; none without requests."""
     if not sojourn_s.size:
@@ -153,7 +169,8 @@ def load_for(topology: Topology, cell: Cell, target: float) -> float:
     By the bare model and over the cell's own length; hit ratios move with the load, so a few steps
     of regula falsi are taken.
     """
-    model = model_of(topology)
+    # Whoever gives up leaves work undone: what is offered is what patient callers ask for.
+    model = replace(model_of(topology), client=Client())
     load_per_s = 1.0
     for _ in range(12):
         found = simulated(topology, replace(cell, load_per_s=load_per_s), model)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headroom.fidelity.cells import WARMUP_S
 from sim.model import Demands, VisitDemand
 from sim.scenario import FAMILY_OF, Family, Operation, Scenario
 
@@ -45,6 +46,7 @@ class Topology:
         scenario: in modelled time, with its scale.
         demands: in modelled time, with the slots of each machine.
         targets: utilisations of the busiest machine at which it is tested.
+        warmup_s: real seconds at the start of a cell that are not judged.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Topology:
     scenario: Scenario
     demands: Demands
     targets: tuple[float, ...]
+    warmup_s: float = WARMUP_S
 
 
 TARGETS = (0.30, 0.50, 0.70, 0.80, 0.90, 0.95)
@@ -83,6 +86,11 @@ class _Design:
     database_factor: float = 1.0
     catalogue: Mapping[str, int] = field(default_factory=lambda: CATALOGUE)
     skew: Mapping[str, float] = field(default_factory=lambda: SKEW)
+    slower: float = 1.0  # all machines
+    shared: frozenset[str] = frozenset()  # machines whose visits are served all at once
+    warmup_s: float = WARMUP_S
+    timeout_s: float = 5.0
+    retries: int = 0  # of whoever was not answered in time, after 50 ms and more
     beat_ms: float = 0.0  # answers leave at multiples of it, requests come between them
     targets: tuple[float, ...] = TARGETS
 
@@ -105,7 +113,22 @@ DESIGNS = {
         beat_ms=BEAT_MS,
         targets=(0.50, 0.80, 0.90),
     ),
-    "no-cache": _Design("three API servers without a cache", ttl_s=None),
+    "processor-sharing": _Design(
+        "three API servers that serve all their requests at once, each the slower for it",
+        shared=frozenset({"api"}),
+        mix=READS | WRITES | {"detail": 0.18, "login": 0.0},  # nobody goes on at the same machine
+        ttl_s={family: ttl_s * 2 for family, ttl_s in TTL_S.items()},
+        slower=2.0,  # an end that depends on who comes is told late: longer holds bear it
+        api_factor=1.5,
+        targets=(0.50, 0.80, 0.90),
+    ),
+    "no-cache": _Design("three API servers without a cache", ttl_s=None, targets=FEWER),
+    "cold-cache": _Design(
+        "an empty cache that fills, judged from its first request; entries outlive the cell",
+        ttl_s={family: ttl_s * 20 for family, ttl_s in TTL_S.items()},
+        warmup_s=0.0,
+        targets=(0.50, 0.80),
+    ),
     "short-lived-cache": _Design(
         "TTLs a fifth as long: the cache stays half cold",
         ttl_s={family: ttl_s / 5 for family, ttl_s in TTL_S.items()},
@@ -117,6 +140,7 @@ DESIGNS = {
         from_secondaries=("list", "list_cursor", "detail"),
         mix=FROM_DATABASE,
         api_factor=1.5,
+        targets=FEWER,
     ),
     "search-heavy": _Design(
         "two of three requests search, in Elasticsearch", engine="elasticsearch", mix=SEARCH_HEAVY
@@ -137,11 +161,19 @@ DESIGNS = {
         skew=dict.fromkeys(SKEW, 0.3),
         targets=(0.50, 0.80),
     ),
+    "retry-storm": _Design(
+        "more than it can bear: callers give up after 100 ms and try again twice, while the "
+        "servers go on with what they were asked",
+        timeout_s=0.1,
+        retries=2,
+        targets=(0.90, 1.10, 1.30),
+    ),
     "assignment": _Design(
         "the baseline: one API server, one mongod, no cache, text search in the database",
         replicas=1,
         ttl_s=None,
         members=1,
+        targets=FEWER,
     ),
 }
 
@@ -155,7 +187,8 @@ def topology(name: str, scale: float = SCALE) -> Topology:
     """The topology of that name, at a scale; KeyError when there is none."""
     design = DESIGNS[name]
     scenario = _scenario(name, design, scale)
-    return Topology(name, design.says, scenario, _demands(scenario, design), design.targets)
+    demands = _demands(scenario, design)
+    return Topology(name, design.says, scenario, demands, design.targets, design.warmup_s)
 
 
 def _scenario(name: str, design: _Design, scale: float) -> Scenario:
@@ -176,7 +209,12 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
         },
         "topology": {
             "load_balancer": {"policy": design.balancing},
-            "api": {"replicas": design.replicas, "timeout_s": 5.0},
+            "api": {
+                "replicas": design.replicas,
+                "timeout_s": design.timeout_s,
+                "retries": design.retries,
+                "retrying": {"backoff_s": 0.05},
+            },
             "cache": {"families": families} if families else None,
             "database": {
                 "members": design.members,
@@ -199,30 +237,36 @@ def _demands(scenario: Scenario, design: _Design) -> Demands:
     for operation in scenario.workload.mix:
         read = _called(operation, design)
         before, after = _api(API_BEFORE_MS, design), _api(API_AFTER_MS, design)
-        redis = VisitDemand("redis", REDIS_MS / 1e3, cv=0.5)
+        redis = VisitDemand("redis", REDIS_MS * design.slower / 1e3, cv=0.5)
         family = FAMILY_OF.get(operation)
         if cache is not None and family in cache.families:
             visits[operation.value, "hit"] = (before, redis, after)
             visits[operation.value, "miss"] = (before, redis, read, redis, after)
         elif operation is Operation.LOGIN:
-            password = VisitDemand("api", PASSWORD_MS / 1e3, cv=0.3)
+            password = VisitDemand("api", PASSWORD_MS * design.slower / 1e3, cv=0.3)
             visits[operation.value, "none"] = (before, read, password, after)
         else:
             clears = cache is not None and operation in _CLEARING
             middle = (read, redis) if clears else (read,)
             visits[operation.value, "none"] = (before, *middle, after)
-    return Demands(visits=visits, slots=SLOTS, index_lag_s=0.3, beat_s=design.beat_ms / 1e3)
+    return Demands(
+        visits=visits,
+        slots=SLOTS,
+        index_lag_s=0.3,
+        shared=design.shared,
+        beat_s=design.beat_ms / 1e3,
+    )
 
 
 _CLEARING = (Operation.FAVOURITE_ADD, Operation.PRODUCT_UPDATE)
 
 
 def _api(mean_ms: float, design: _Design) -> VisitDemand:
-    return VisitDemand("api", mean_ms * design.api_factor / 1e3, cv=1.0)
+    return VisitDemand("api", mean_ms * design.api_factor * design.slower / 1e3, cv=1.0)
 
 
 def _called(operation: Operation, design: _Design) -> VisitDemand:
     if operation is Operation.SEARCH and design.engine == "elasticsearch":
-        return VisitDemand("elasticsearch", ELASTICSEARCH_MS / 1e3, cv=1.0)
-    mean_ms = DATABASE_MS[operation.value] * design.database_factor
+        return VisitDemand("elasticsearch", ELASTICSEARCH_MS * design.slower / 1e3, cv=1.0)
+    mean_ms = DATABASE_MS[operation.value] * design.database_factor * design.slower
     return VisitDemand("mongo", mean_ms / 1e3, cv=1.0)

@@ -9,6 +9,7 @@ from sim.errors import require
 from sim.model.parts import (
     Autoscaler,
     CacheFamily,
+    Discipline,
     Group,
     Host,
     ReplicaSet,
@@ -82,6 +83,8 @@ class Demands:
         slots: with host_cores None, servers of one instance of a component (vCPUs; processes of
             one event loop each for the API); missing means 1.
         index_lag_s: from a product's update until searches are cleared (Elasticsearch only).
+        shared: with host_cores None, components whose slots all visits share (processor sharing)
+            instead of queueing for one.
         beat_s: answers leave the API at multiples of it, s; 0: when they are ready.
     """
 
@@ -92,6 +95,7 @@ class Demands:
     slots: Mapping[str, int] = field(default_factory=dict)
     index_lag_s: float = 0.0
     beat_s: float = 0.0
+    shared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for operation, outcome in (*self.visits, *self.delay_s):
@@ -99,8 +103,10 @@ class Demands:
             known = operation in set(Operation)
             require(known, where, operation, ", ".join(Operation))
             require(outcome in OUTCOMES, where, outcome, ", ".join(OUTCOMES))
-        for component in self.slots:
-            require(component in COMPONENTS, "demands.slots", component, ", ".join(COMPONENTS))
+        for where, components in (("slots", self.slots), ("shared", self.shared)):
+            for component in components:
+                known = component in COMPONENTS
+                require(known, f"demands.{where}", component, ", ".join(COMPONENTS))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for an artefact; `from_json` reads it back."""
@@ -115,6 +121,7 @@ class Demands:
             "slots": dict(self.slots),
             "index_lag_s": self.index_lag_s,
             "beat_s": self.beat_s,
+            "shared": sorted(self.shared),
         }
 
     @classmethod
@@ -139,6 +146,7 @@ class Demands:
             slots=data["slots"],
             index_lag_s=data["index_lag_s"],
             beat_s=data.get("beat_s", 0.0),
+            shared=frozenset(data.get("shared", ())),
         )
 
 
@@ -253,7 +261,9 @@ def _parts(
         names = tuple(f"{component}-{i + 1}" for i in range(counts[component]))
         names = names if plural else (component,)
         host = None if cores is None else HOST
-        stations += [Station(name, slots, host=host) for name in names]
+        shares = cores is None and component in demands.shared
+        discipline: Discipline = "ps" if shares else "fifo"
+        stations += [Station(name, slots, discipline, host=host) for name in names]
         if component in policies:
             groups.append(Group(component, names, policies[component]))
         elif component == "mongo":

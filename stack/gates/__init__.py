@@ -9,7 +9,8 @@ Off unless the stack is started with an emulation; `headroom` never does so for 
 What is shown of such a run is an emulation: it proves structure and behaviour, not hardware speed.
 
 - `emulation`: what is emulated, as data. `draws`: the demand of a visit, a pure function.
-- `virtual`: gates. `node`: a process for the machines that many replicas share. `client`: asks it.
+- `virtual`: gates. `shared`: one whose visits are served all at once. `node`: a process for the
+  machines that many replicas share. `client`: asks it.
 - `addressed`: which operation a path means. The way of a request through the gates is
   `stack.service.held`.
 """

@@ -11,6 +11,7 @@ from stack.infra.operations import Operation
 
 # A run names its seed in the request ids: <run>.s<seed>-<number>.
 _ID = re.compile(r"(?:.*\.s(\d{1,20}))?.*-(\d{1,15})", re.ASCII)
+_ATTEMPT = re.compile(r"\d{1,2}", re.ASCII)
 _EXACT = {
     ("GET", "/api/v1/products"): Operation.LIST,
     ("GET", "/api/v2/products"): Operation.LIST_CURSOR,
@@ -35,13 +36,20 @@ def operation_of(method: str, path: str) -> Operation | None:
     return _ONE.get((method, f"{parent}/")) if name else None
 
 
-def identity_of(request_id: str) -> Identity | None:
-    """Number and seed of a request with an id of a load run; None for any other id."""
+def identity_of(request_id: str, attempt: str = "") -> Identity | None:
+    """Number and seed of a request with an id of a load run; None for any other id.
+
+    `attempt`: how often it was sent before, where its sender told.
+    """
     found = _ID.fullmatch(request_id)
     if found is None:
         return None
     seed, number = found.groups()
-    return Identity(request=int(number), seed=None if seed is None else int(seed) % 2**64)
+    return Identity(
+        request=int(number),
+        seed=None if seed is None else int(seed) % 2**64,
+        attempt=int(attempt) if _ATTEMPT.fullmatch(attempt) else 0,
+    )
 
 
 def run_id_with_seed(run_id: str, seed: int) -> str:

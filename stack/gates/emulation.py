@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stack.gates.draws import drawn_s
+from stack.gates.settling import GRACE_S, SETTLE_S
 from stack.infra.operations import Operation
 
 Component = Literal["api", "redis", "mongo", "elasticsearch"]
@@ -21,6 +22,9 @@ class Machine(_Data):
     """One emulated machine of a component; every replica or member has its own."""
 
     slots: Annotated[int, Field(ge=1, le=1024)]
+    # One after the other, or all at once, none faster than one slot: for the API alone, in whose
+    # holds there is no real work that would have to know its end beforehand.
+    discipline: Literal["fifo", "ps"] = "fifo"
     # Real work begins at the start of the hold, or, where its effect should fall where the models
     # put it (at the end: a look-up reads, a fill stores), so long before the end.
     lead_s: Seconds | None = None
@@ -65,7 +69,22 @@ class Emulation(_Data):
         missing = sorted(visited - self.machines.keys())
         if missing:
             raise ValueError(f"`machines` lacks {', '.join(missing)}, which a route visits")
+        shared = sorted(n for n, m in self.machines.items() if m.discipline == "ps" and n != "api")
+        if shared:
+            raise ValueError(f"`machines.{shared[0]}.discipline` is ps; allowed: fifo (api: ps)")
         return self
+
+    def told_s(self, component: Component) -> float:
+        """How long after its end a visit to a machine is told of it.
+
+        Where all are served at once, an end is known only when nobody can have come before it.
+        """
+        machine = self.machines.get(component)
+        return SETTLE_S if machine is not None and machine.discipline == "ps" else 0.0
+
+    def late_s(self, component: Component) -> float:
+        """How late a visit to a machine may be told and still have arrived when it was due."""
+        return GRACE_S + (0.0 if component == "api" else self.told_s("api"))
 
     def demand_s(
         self,
@@ -81,7 +100,14 @@ class Emulation(_Data):
         for held in outcomes.get(outcome) or outcomes.get("hit") or ():
             if held.component == component and held.visit == visit:
                 seed = self.seed if identity.seed is None else identity.seed
-                return drawn_s(held.quantiles_s, seed, component, identity.request, visit)
+                return drawn_s(
+                    held.quantiles_s,
+                    seed,
+                    component,
+                    identity.request,
+                    visit,
+                    attempt=identity.attempt,
+                )
         return None
 
 
@@ -90,6 +116,7 @@ class Identity(_Data):
 
     request: Annotated[int, Field(ge=0)]
     seed: int | None
+    attempt: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class EmulatedStack(_Data):

@@ -1,11 +1,11 @@
 """The gates of the machines that many replicas share: Redis, each mongod, Elasticsearch.
 
-    python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}' [FAULTS_FILE]
+    python -m stack.gates.node PORT '{"redis": 1, "mongo-1": 2, …}' SETTLE_S [FAULTS_FILE]
 
-A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is
-answered with `[id, member, start_s, done_s]` once it is booked; it sleeps by itself. Of several
-members the visit goes to the next in turn. All times are of the system's monotonic clock, which all
-processes share.
+A replica asks with one line of JSON, `[id, members, asked_s, demand_s]`, and is answered with
+`[id, member, start_s, done_s]` once it is booked, SETTLE_S after it arrived by its own clock; it
+sleeps by itself. Of several members the visit goes to the next in turn. All times are of the
+system's monotonic clock, which all processes share.
 
 It listens on 127.0.0.1 as every part of the stack does, so that the supervisor starts, watches and
 ends it like the others.
@@ -29,7 +29,13 @@ ALLOWED = "a list of known machines, and finite times >= 0"
 class Node:
     """All shared machines of one stack."""
 
-    def __init__(self, slots: dict[str, int], faults: FaultsFile | None = None) -> None:
+    def __init__(
+        self,
+        slots: dict[str, int],
+        faults: FaultsFile | None = None,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._settle_s = settle_s
         self._faults = faults or FaultsFile(None)
         self._gates = {member: Gate(count) for member, count in slots.items()}
         self._order = list(self._gates)
@@ -80,27 +86,28 @@ class Node:
                     answer = (question, *self.booked(members, asked_s, demand_s))
                     writer.write(orjson.dumps(answer) + b"\n")
 
-                self._settling.put(asked_s + SETTLE_S, book)
+                self._settling.put(asked_s + self._settle_s, book)
         except (ValueError, TypeError, ConnectionError) as error:
             print(f"a connection is closed: {error}", file=sys.stderr)  # noqa: T201 - its log
         finally:
             writer.close()
 
 
-async def serve(port: int, slots: dict[str, int], faults: FaultsFile) -> None:
+async def serve(port: int, node: Node) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await asyncio.start_server(Node(slots, faults).serve, "127.0.0.1", port)
+    server = await asyncio.start_server(node.serve, "127.0.0.1", port)
     await stop.wait()
     server.close()
 
 
 def main() -> None:
     """Entry point; see the module's docstring."""
-    faults = FaultsFile(Path(sys.argv[3]) if len(sys.argv) > 3 else None)
-    asyncio.run(serve(int(sys.argv[1]), json.loads(sys.argv[2]), faults))
+    port, slots, settle_s, *faults = sys.argv[1:]
+    file = FaultsFile(Path(faults[0]) if faults else None)
+    asyncio.run(serve(int(port), Node(json.loads(slots), file, float(settle_s))))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from time import monotonic
 # How late a visit may be and still have arrived when its last hold ended. Later than that, what is
 # real has taken its time, and the gate sees it.
 GRACE_S = 0.005
-SETTLE_S = GRACE_S + 0.001  # and until it is booked; one tick of a timer more
+TICK_S = 0.001  # of a timer
+SETTLE_S = GRACE_S + TICK_S  # and until it is booked
 
 
 class Settling:

@@ -40,6 +40,7 @@ HEAD_START_S = 0.25  # between "started" and the first request's time
 CONNECTIONS = 64  # made beforehand where no request may be late
 PROGRESS_EVERY_S = 1.0
 CLOCK_WAIT_S = 5.0  # a starter on a busy machine reads our CPU clock late, but not after our end
+SERVER_ERROR = 500
 BATCH = 8  # requests started in one go when several are due, before answers are looked at
 
 
@@ -68,12 +69,17 @@ class Schedule:
         self.intended_s = plan.intended_s.tolist()
         self.operation = plan.operation.tolist()
         self.request_id = plan.request_id.tolist()
+        self.retry_wait_s = plan.retry_wait_s.tolist()
         pieces = zip(
             plan.head.tolist(), plan.authorization.tolist(), plan.body.tolist(), strict=True
         )
         self.pieces = list(pieces)
         # The time it is due is for emulated machines: by it they tell who came first.
-        self.id_line = b"X-Request-Id: " + plan.run_id.encode() + b"-%d\r\nX-Due: %.6f\r\n\r\n"
+        self.id_line = (
+            b"X-Request-Id: "
+            + plan.run_id.encode()
+            + b"-%d\r\nX-Due: %.6f\r\nX-Attempt: %d\r\n\r\n"
+        )
         self.replicas: dict[bytes, int] = {b"": -1}
         self.unexpected: dict[tuple[int, int], UnexpectedStatus] = {}
 
@@ -117,20 +123,27 @@ class Schedule:
             self.in_flight.spawn(self._send, index)
 
     def _send(self, index: int) -> None:
-        head, authorization, body = self.pieces[index]
-        pieces = self.plan.pieces
         due_s = self.start_s + self.intended_s[index]
-        identity = self.id_line % (self.request_id[index], due_s)
-        request = pieces[head] + pieces[authorization] + identity + pieces[body]
         sent_s = time.monotonic()
         self.sent += 1
         self.rows[index] = _row(sent_s - self.start_s, end=IN_FLIGHT)
-        end, answer = self._ask(request)
+        end, answer = self._ask(index, 0, due_s)
+        attempts = 1
+        for wait_s in self.retry_wait_s[index]:
+            if answer is not None and answer.status < SERVER_ERROR:
+                break
+            # Patience ends when it is due to, whenever this process saw it.
+            failed_s = due_s + self.plan.timeout_s if end == TIMEOUT else time.monotonic()
+            due_s = failed_s + wait_s
+            gevent.sleep(max(0.0, due_s - time.monotonic()))
+            end, answer = self._ask(index, attempts, due_s)
+            attempts += 1
         done_s = time.monotonic()
         self.done += 1
         if answer is None:
             self.failed += 1
-            self.rows[index] = _row(sent_s - self.start_s, done_s - self.start_s, end=end)
+            row = _row(sent_s - self.start_s, done_s - self.start_s, attempts=attempts, end=end)
+            self.rows[index] = row
             self._tell_locust(index, done_s, 0, TimeoutError("no answer in time"))
             return
         self.rows[index] = (
@@ -142,6 +155,7 @@ class Schedule:
             answer.cache,
             self.replicas.setdefault(answer.replica, len(self.replicas) - 1),
             answer.coalesced,
+            attempts,
             ANSWERED,
         )
         operation, status, size = self.operation[index], answer.status, answer.body_bytes
@@ -151,12 +165,16 @@ class Schedule:
             error = self._unexpected(operation, status)
         self._tell_locust(index, done_s, size, error)
 
-    def _ask(self, request: bytes) -> tuple[int, Any]:
-        """How it ended, and the answer if there is one."""
+    def _ask(self, index: int, attempt: int, due_s: float) -> tuple[int, Any]:
+        """How an attempt ended, and the answer if there is one."""
+        head, authorization, body = self.pieces[index]
+        pieces = self.plan.pieces
+        identity = self.id_line % (self.request_id[index], due_s, attempt)
+        request = pieces[head] + pieces[authorization] + identity + pieces[body]
         end = NO_CONNECTION
         connection = None
         try:
-            with gevent.Timeout(self.plan.timeout_s, TimeoutError):
+            with gevent.Timeout(self._patience_s(due_s), TimeoutError):
                 connection = self.connections.take()
                 end = BROKEN
                 answer = connection.exchange(request)
@@ -170,6 +188,12 @@ class Schedule:
         if connection is not None:
             connection.close()
         return end, None
+
+    def _patience_s(self, due_s: float) -> float:
+        """Time left for an attempt: of its own, or, where there are retries, since it was due."""
+        if not self.plan.retry_wait_s.size:
+            return self.plan.timeout_s
+        return max(0.0, due_s + self.plan.timeout_s - time.monotonic())
 
     def _unexpected(self, operation: int, status: int) -> UnexpectedStatus:
         key = (operation, status)
@@ -204,9 +228,11 @@ class Schedule:
             say(event="progress", **self._counts())
 
 
-def _row(sent_s: float, done_s: float = float("nan"), *, end: int) -> tuple[float, ...]:
+def _row(
+    sent_s: float, done_s: float = float("nan"), *, attempts: int = 1, end: int
+) -> tuple[float, ...]:
     unknown = float("nan")
-    return (sent_s, done_s, unknown, unknown, unknown, unknown, 0, 0, 0, -1, False, end)
+    return (sent_s, done_s, unknown, unknown, unknown, unknown, 0, 0, 0, -1, False, attempts, end)
 
 
 def _statistics(stats: Any) -> dict[str, Any]:

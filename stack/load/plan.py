@@ -30,11 +30,15 @@ JOURNAL = np.dtype(
         ("cache", "i1"),  # index into answer.CACHE_OUTCOMES
         ("replica", "i1"),  # index into the replicas that the generator names; -1: not told
         ("coalesced", "?"),
+        ("attempts", "i1"),  # sent for it, the first one included
         ("end", "i1"),
     ]
 )
 
-_COLUMNS = ("intended_s", "request_id", "operation", "head", "authorization", "body")
+_COLUMNS = (
+    *("intended_s", "request_id", "operation", "head", "authorization", "body"),
+    "retry_wait_s",
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,9 @@ class Plan:
     """A schedule of requests; head, authorization and body of each are indices into `pieces`.
 
     A request on the wire is head, authorization, `X-Request-Id: <run_id>-<request_id>`, `X-Due:
-    <monotonic s>`, an empty line, body. Most pieces serve many requests, so the plan of a long run
-    stays small.
+    <monotonic s>`, `X-Attempt: <from 0 on>`, an empty line, body. Most pieces serve many requests,
+    so the plan of a long run stays small. `retry_wait_s` has a row for each request: what it waits
+    before its first retry, its second …; without columns nothing is sent again.
     """
 
     run_id: str
@@ -60,6 +65,7 @@ class Plan:
     head: NDArray[np.int32]
     authorization: NDArray[np.int32]
     body: NDArray[np.int32]
+    retry_wait_s: NDArray[np.float64]
     pieces: Sequence[bytes]
 
     def __len__(self) -> int:

@@ -66,6 +66,7 @@ def run_load(
     is_punctual: bool = False,
     max_in_flight: int = MAX_IN_FLIGHT,
     is_closed: bool = False,
+    retry_wait_s: NDArray[np.float64] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
     """Send the trace, open loop, and write one row per request to `out_path`.
@@ -86,6 +87,8 @@ def run_load(
         is_closed: to saturate a stack: always so many are on their way, for of a trace that is due
             too fast to be kept up with the next is sent when one is answered, until the trace's
             last time. What was not sent by then has no row.
+        retry_wait_s: [request, retry] wait before each retry of a request that was not answered, or
+            with a server error; None: there are no retries. A time limit is of one attempt.
         progress: called about once a second.
     Returns: the result, stamped VALID or INVALID with reasons.
     Raises: InvalidTrace, StackUnreachable; GeneratorFailed when the generator died. That, and
@@ -108,7 +111,11 @@ def run_load(
         max_in_flight=max_in_flight,
         is_punctual=is_punctual,
         is_closed=is_closed,
+        retry_wait_s=retry_wait_s,
     )
+    patience_s = timeout_s  # from a request's time to its end
+    if retry_wait_s is not None and retry_wait_s.size:
+        patience_s += float((retry_wait_s + timeout_s).sum(axis=1).max())
     with tempfile.TemporaryFile() as plan_file, tempfile.TemporaryFile() as journal_file:
         plan.write(_binary(plan_file))
         rows = journal(_binary(journal_file), len(plan))
@@ -119,7 +126,7 @@ def run_load(
             base_url=base_url,
             last_s=last_s,
             warmup_s=warmup_s,
-            timeout_s=timeout_s,
+            timeout_s=patience_s,
             pids_by_part=pids_by_part or {},
             progress=progress,
         )
@@ -218,6 +225,7 @@ def _write(
         "status": pa.array(rows["status"], mask=~answered),
         "cache": _named(rows["cache"], list(CACHE_OUTCOMES)),
         "coalesced": pa.array(rows["coalesced"]),
+        "attempts": pa.array(rows["attempts"]),
         "replica": _named(rows["replica"], offered.replicas),
         "bytes": pa.array(rows["bytes"]),
         **{name: _known(rows[name]) for name in ("cache_s", "db_s", "search_s", "app_s")},

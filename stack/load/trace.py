@@ -71,6 +71,7 @@ def plan_of(
     max_in_flight: int,
     is_punctual: bool = False,
     is_closed: bool = False,
+    retry_wait_s: NDArray[np.float64] | None = None,
 ) -> Plan:
     """The bytes of every request of a trace, each distinct piece stored once."""
     pieces: dict[bytes, int] = {}
@@ -100,6 +101,7 @@ def plan_of(
         head=indices[:, 0],
         authorization=indices[:, 1],
         body=indices[:, 2],
+        retry_wait_s=np.empty((len(trace), 0)) if retry_wait_s is None else retry_wait_s,
         pieces=tuple(pieces),
     )
 

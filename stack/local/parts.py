@@ -10,6 +10,7 @@ from pathlib import Path
 
 import stack
 from stack.gates.emulation import Emulation
+from stack.gates.settling import TICK_S
 from stack.infra.nginx import NginxConfig, Tls, nginx_conf
 from stack.local import servers
 from stack.local.info import PartInfo, PartKind
@@ -243,7 +244,9 @@ def gates_part(spec: StackSpec, emulation: Emulation, faults_file: Path | None) 
             slots[component] = machine.slots
 
     def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "stack.gates.node", str(port), json.dumps(slots), *faults]
+        settle_s = emulation.late_s("redis") + TICK_S  # alike for all shared machines
+        node = (sys.executable, "-m", "stack.gates.node")
+        return [*node, str(port), json.dumps(slots), str(settle_s), *faults]
 
     return Part("gates", "gates", command, gates_answer, "a connection")
 

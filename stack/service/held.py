@@ -16,22 +16,22 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stack.gates.addressed import identity_of, operation_of
 from stack.gates.client import NodeClient
 from stack.gates.emulation import Component, EmulatedStack, Identity
-from stack.gates.settling import GRACE_S, SETTLE_S, Settling
+from stack.gates.settling import GRACE_S, SETTLE_S, TICK_S, Settling
+from stack.gates.shared import SharedGate
 from stack.gates.virtual import Booking, Gate
 from stack.infra.faults import FaultsFile
 from stack.infra.operations import Operation
 from stack.service.trace import current_trace
 
-TICK_S = 0.001  # of the event loop's timers
 BEHIND_S = 1e-6  # who waited for another's read comes after that one
-_ID, _DUE = b"x-request-id", b"x-due"
-_TOLD = frozenset({_ID, _DUE})
+_ID, _DUE, _ATTEMPT = b"x-request-id", b"x-due", b"x-attempt"
+_TOLD = frozenset({_ID, _DUE, _ATTEMPT})
 _TIME = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
 
 
@@ -59,8 +59,12 @@ class Emulated:
         self._replica = replica
         self._members = stack.mongo_members
         machine = stack.emulation.machines.get("api")
-        self._own = Gate(machine.slots) if machine else None
         self._settling = Settling()
+        self._own: Gate | SharedGate | None = None
+        if machine is not None and machine.discipline == "ps":
+            self._own = SharedGate(machine.slots, self._settling)
+        elif machine is not None:
+            self._own = Gate(machine.slots)
         self._node = NodeClient(stack.node_port)
         self._visits = Counter(
             "headroom_held_visits_total", "Visits held.", ["machine"], registry=registry
@@ -83,6 +87,11 @@ class Emulated:
             ["machine"],
             registry=registry,
         )
+        self.under_way = Gauge(
+            "headroom_held_requests",
+            "Requests on their way through the machines, those included whose callers have gone.",
+            registry=registry,
+        )
         self._overrun_s = Counter(
             "headroom_held_overrun_seconds_total",
             "By how long.",
@@ -102,7 +111,7 @@ class Emulated:
             machine, booking = await self._node.book(members, asked_s, demand_s)
         self._visits.labels(machine).inc()
         self._held.labels(machine).inc(demand_s)
-        self._waited.labels(machine).inc(booking.start_s - asked_s)
+        self._waited.labels(machine).inc(max(0.0, booking.done_s - asked_s - demand_s))
         return machine, booking
 
     async def _booked_here(self, asked_s: float, demand_s: float) -> Booking:
@@ -110,11 +119,16 @@ class Emulated:
         assert own is not None
         booked: asyncio.Future[Booking] = asyncio.get_running_loop().create_future()
 
-        def book() -> None:
-            own.leave(self._faults.now().slots_of(self._replica))
-            booking = own.book(asked_s, demand_s)
+        def told(booking: Booking) -> None:
             if not booked.done():  # its request may have been cancelled
                 booked.set_result(booking)
+
+        def book() -> None:
+            own.leave(self._faults.now().slots_of(self._replica))
+            if isinstance(own, SharedGate):
+                own.join(asked_s, demand_s, told)
+            else:
+                told(own.book(asked_s, demand_s))
 
         self._settling.put(asked_s + SETTLE_S, book)
         return await booked
@@ -165,16 +179,16 @@ class Visits:
         self._counts: dict[str, int] = {}
         self._left_s = due_s
 
-    def arrival_s(self) -> float:
+    def arrival_s(self, late_s: float = GRACE_S) -> float:
         """When the request arrives at its next machine by its own clock: as it left the last one.
 
         At the first machine that is when it was due, where its sender told. Unless that is longer
-        ago than a wake-up may be late.
+        ago than `late_s`.
         """
         now_s = monotonic()
         if self._left_s is None:
             return now_s
-        return max(now_s - GRACE_S, min(self._left_s, now_s + GRACE_S))
+        return max(now_s - late_s, min(self._left_s, now_s + GRACE_S))
 
     async def beat(self) -> None:
         """Wait for the beat at which the answer leaves, where answers have one."""
@@ -238,8 +252,9 @@ class Held:
         if demand_s is None:
             return
         emulated = self._visits.emulated
+        arrival_s = self._visits.arrival_s(emulated.emulation.late_s(self._component))
         self._machine, self._booking = await emulated.book(
-            self._component, self._visits.arrival_s(), demand_s, secondary=self._secondary
+            self._component, arrival_s, demand_s, secondary=self._secondary
         )
         self._visits.leaves(self._booking.done_s)
         if self._component == "mongo" and self._secondary:
@@ -261,8 +276,10 @@ class Held:
         if self._booking is None or (error is not None and not isinstance(error, Exception)):
             return
         late_s = monotonic() - self._booking.done_s
-        if late_s > GRACE_S:  # up to there the request's own clock does not see it
-            self._visits.emulated.overran(self._machine, late_s)
+        emulated = self._visits.emulated
+        # Up to there the request's own clock does not see it.
+        if late_s > GRACE_S + emulated.emulation.told_s(self._component):
+            emulated.overran(self._machine, late_s)
         await _sleep_until(self._booking.done_s)
 
 
@@ -306,6 +323,7 @@ class Gated:
             await self._app(scope, receive, send)
             return
         token = _current.set(visits)
+        self._emulated.under_way.inc()
 
         async def send_held(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -319,12 +337,13 @@ class Gated:
                 pass
             await self._app(scope, receive, send_held)
         finally:
+            self._emulated.under_way.dec()
             _current.reset(token)
 
     def _visits(self, scope: Scope) -> Visits | None:
         operation = operation_of(scope["method"], scope["path"])
         told = {name: text.decode("latin-1") for name, text in scope["headers"] if name in _TOLD}
-        identity = identity_of(told.get(_ID, ""))
+        identity = identity_of(told.get(_ID, ""), told.get(_ATTEMPT, ""))
         if operation is None or identity is None:
             return None
         return Visits(self._emulated, operation, identity, due_s(told.get(_DUE, "")))

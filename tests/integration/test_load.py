@@ -32,6 +32,11 @@ async def app(scope, receive, send):
     if scope["type"] != "http":
         return
     status = 404 if scope["path"].startswith("/api/v1/users") else 200
+    if scope["path"] == "/api/v1/search":  # silence, then an error, then an answer
+        attempt = dict(scope["headers"])[b"x-attempt"]
+        status = {b"1": 503}.get(attempt, 200)
+        if attempt == b"0":
+            await asyncio.sleep(60)
     body = b"x" * 300
     headers = [(b"content-length", b"300"), (b"x-cache", b"miss"), (b"x-served-by", b"api-1"),
                (b"server-timing", b"cache;dur=0.5, db;dur=2, db;dur=3, coalesced, app;dur=7")]
@@ -165,6 +170,20 @@ def test_a_closed_load_has_as_many_under_way_as_it_was_told_and_stops_in_time(
     assert result.validity.dropped == 0
     judged = int((rows["sent_s"] >= 0.5).sum())
     assert judged - 8 <= result.validity.requests <= judged  # the last were sent past the end
+
+
+def test_a_request_is_sent_again_after_silence_and_after_an_error_and_counts_from_its_first_time(
+    server: Server, tmp_path: Path
+) -> None:
+    waits_s = np.tile([0.1, 0.05, 60.0], (20, 1))
+    result, rows = offer(
+        server, tmp_path, 40, 0.5, operation="search", timeout_s=2.0, retry_wait_s=waits_s
+    )
+    assert rows["error"].isna().all()
+    assert (rows["status"] == 200).all()
+    assert (rows["attempts"] == 3).all()  # the third retry was not needed
+    assert (rows["latency_s"] >= 2.0 + 0.1 + 0.05).all()
+    assert result.validity.failed == 0
 
 
 def test_wrong_status_codes_make_a_run_invalid(server: Server, tmp_path: Path) -> None:

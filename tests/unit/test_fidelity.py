@@ -1,5 +1,6 @@
 """The record of the fidelity cells, the page written from it, and what stands beside them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,17 @@ from headroom.fidelity.predicted import (
     alike,
     between,
     between_beats,
+    load_for,
     model_of,
+    retry_wait_s,
     simulated,
 )
 from headroom.fidelity.record import FidelityRecord, kept, of_kind
 from headroom.fidelity.topologies import topology
-from sim.workload import open_trace
+from sim.draws import Demand
+from sim.kernel import simulate
+from sim.model import Client, Route, StackModel, Station, Visit
+from sim.workload import Trace, open_trace
 
 DOCS = Path("docs")
 NONE = Constants(
@@ -172,3 +178,35 @@ def test_nine_of_ten_cells_lie_inside_a_range_of_nine_tenths() -> None:
     low, high = between(draws[:, 1:].T)
     inside = ((low <= draws[:, 0]) & (draws[:, 0] <= high)).mean()
     assert inside == pytest.approx(0.9, abs=0.01)
+
+
+def test_callers_wait_before_each_retry_as_the_model_has_them_wait() -> None:
+    """One station, much too slow: every request ends after its last patience, waits included."""
+    base = topology("retry-storm")
+    cell = Cell("at", 1.0, 5.0, seed=11, duration_s=10.0)
+    waits_s = retry_wait_s(base, cell, 50)
+    assert waits_s is not None
+    assert retry_wait_s(topology("no-cache"), cell, 50) is None
+    client = model_of(base).client
+    slow = Demand(1e6, distribution="deterministic")
+    model = StackModel((Station("web", 1),), (Route("list", (Visit("web", slow),)),), client=client)
+    numbers = np.arange(50)
+    trace = Trace(numbers * 0.2, ("list",), np.zeros(50, np.int16), numbers, numbers)
+    run = simulate(model, trace, seed=cell.seed)
+    assert (run.attempts == 3).all()
+    np.testing.assert_allclose(
+        run.sojourn_s, 3 * client.timeout_s + waits_s.sum(axis=1), rtol=1e-12
+    )
+
+
+def test_offered_load_is_what_patient_callers_would_ask_for() -> None:
+    base = topology("retry-storm")
+    cell = Cell("at", 1.2, 1.0, seed=3)
+    cell = replace(cell, load_per_s=load_for(base, cell, 1.2))
+    patient = replace(model_of(base), client=Client())
+    found = simulated(base, cell, patient)
+    stretch = found.run.end_s / found.trace.arrival_s[-1]  # work goes on after the last arrival
+    machines = {name: value for name, value in found.metrics.items() if "utilisation" in name}
+    assert stretch > 1.1
+    assert max(machines.values()) * stretch == pytest.approx(1.2, rel=0.05)
+    assert not simulated(base, cell, model_of(base)).run.is_ok.all()

@@ -1,20 +1,27 @@
 """Emulated machines: the gate in virtual time, the draws, and what a replica is told."""
 
 import asyncio
+import heapq
+from itertools import count
 from time import monotonic
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sim.draws import Demand, demand_s
+from sim.kernel import simulate
+from sim.model import Route, StackModel, Station, Visit
+from sim.workload import Trace
 from stack.gates.addressed import identity_of, operation_of, run_id_with_seed
 from stack.gates.client import GateLost, NodeClient
 from stack.gates.draws import drawn_s
 from stack.gates.emulation import Emulation, HeldVisit, Identity, Machine
 from stack.gates.node import Node
+from stack.gates.settling import GRACE_S, SETTLE_S
+from stack.gates.shared import SharedGate
 from stack.gates.virtual import Gate
 from stack.infra.catalogue import Catalogue
 from stack.infra.operations import Operation
@@ -61,21 +68,91 @@ def test_a_gate_is_a_first_come_first_served_station(visits, slots):
 def test_a_gate_without_slots_is_refused():
     with pytest.raises(ValueError, match="0 slots; allowed: at least 1"):
         Gate(0)
+    with pytest.raises(ValueError, match="0 slots; allowed: at least 1"):
+        SharedGate(0, Virtual())
+
+
+class Virtual:
+    """The settling of visits without a real clock: all that is due, in order."""
+
+    def __init__(self) -> None:
+        self.entries = []
+        self.numbers = count()
+
+    def put(self, due_s, book):
+        heapq.heappush(self.entries, (due_s, next(self.numbers), book))
+
+    def run(self):
+        while self.entries:
+            heapq.heappop(self.entries)[2]()
+
+
+@settings(deadline=None)  # the first example compiles the engine
+@given(
+    st.lists(st.tuples(st.floats(0.01, 3.0), st.floats(0.01, 3.0)), min_size=1, max_size=40),
+    st.integers(1, 4),
+)
+def test_a_shared_gate_ends_each_visit_when_the_models_do(visits, slots):
+    arrival_s = np.cumsum([gap_s for gap_s, _ in visits])
+    needs_s = [need_s for _, need_s in visits]
+    settling, ends_s = Virtual(), {}
+    gate = SharedGate(slots, settling)
+    for number, (at_s, need_s) in enumerate(zip(arrival_s, needs_s, strict=True)):
+
+        def join(number=number, at_s=at_s, need_s=need_s):
+            gate.join(at_s, need_s, lambda booking: ends_s.update({number: booking.done_s}))
+
+        settling.put(at_s + SETTLE_S, join)
+    settling.run()
+    # Each request with a route, so a demand, of its own.
+    names = tuple(str(number) for number in range(len(visits)))
+    routes = tuple(
+        Route(name, (Visit("web", Demand(need_s, distribution="deterministic")),))
+        for name, need_s in zip(names, needs_s, strict=True)
+    )
+    numbers = np.arange(len(visits))
+    trace = Trace(arrival_s, names, numbers.astype(np.int16), numbers, numbers)
+    model = StackModel((Station("web", slots, "ps"),), routes)
+    expected = simulate(model, trace, seed=1)
+    found = np.array([ends_s[number] for number in range(len(visits))]) - arrival_s
+    np.testing.assert_allclose(found, expected.sojourn_s, rtol=1e-9, atol=1e-9)
+
+
+def test_a_shared_gate_that_loses_slots_is_slower_from_the_next_visit_on():
+    settling, ends_s = Virtual(), []
+    gate = SharedGate(2, settling)
+    for _ in range(2):
+        gate.join(0.0, 2.0, lambda booking: ends_s.append(booking.done_s))
+    gate.leave(1)
+    gate.join(1.0, 1.0, lambda booking: ends_s.append(booking.done_s))  # three share one slot
+    settling.run()
+    assert ends_s == pytest.approx([4.0, 4.0, 4.0])
+    with pytest.raises(ValueError, match="0 slots; allowed: at least 1"):
+        gate.leave(0)
+
+
+def test_only_the_api_may_be_shared_and_who_comes_from_it_may_be_told_later():
+    data = _emulation().model_dump()
+    data["machines"] = {"api": {"slots": 2, "discipline": "ps"}, "redis": {"slots": 1}}
+    shared = Emulation.model_validate(data)
+    assert shared.late_s("redis") > _emulation().late_s("redis") == GRACE_S
+    assert shared.late_s("api") == GRACE_S
+    data["machines"]["redis"]["discipline"] = "ps"
+    with pytest.raises(ValidationError, match=r"redis\.discipline` is ps; allowed: fifo"):
+        Emulation.model_validate(data)
 
 
 @given(
     seed=st.integers(0, 2**64 - 1),
     component=st.sampled_from(["api", "redis", "mongo", "elasticsearch"]),
-    request_number=st.integers(0, 10**9),
-    visit=st.integers(0, 50),
+    visit=st.tuples(st.integers(0, 10**9), st.integers(0, 50), st.integers(0, 5)),
     table=st.lists(TIMES, min_size=2, max_size=40).map(sorted),
 )
-def test_gates_draw_the_demands_of_the_models_to_the_bit(
-    seed, component, request_number, visit, table
-):
+def test_gates_draw_the_demands_of_the_models_to_the_bit(seed, component, visit, table):
+    request, number, attempt = visit
     modelled = Demand(0.0, distribution="empirical", quantiles_s=tuple(table))
-    expected = demand_s(modelled, seed, component, request_number, visit=visit)
-    assert drawn_s(table, seed, component, request_number, visit) == expected
+    expected = demand_s(modelled, seed, component, request, visit=number, attempt=attempt)
+    assert drawn_s(table, seed, component, request, number, attempt=attempt) == expected
 
 
 def _emulation() -> Emulation:
@@ -135,6 +212,8 @@ def test_the_id_of_a_request_tells_its_number_and_the_seed_of_its_run():
     assert identity_of(f"{run_id}-17") == Identity(request=17, seed=2**32 - 1)
     assert identity_of("calibration-4") == Identity(request=4, seed=None)
     assert identity_of("0123456789abcdef") is None
+    assert identity_of("calibration-4", "2") == Identity(request=4, seed=None, attempt=2)
+    assert identity_of("calibration-4", "-2") == Identity(request=4, seed=None)
 
 
 def test_members_are_chosen_in_turn_and_the_others_are_left_out():
