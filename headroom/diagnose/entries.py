@@ -38,24 +38,28 @@ class Lookups:
 
 def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
     """What the look-ups of a family say of the lives of its entries."""
-    stored_s: dict[Hashable, list[float]] = {}
-    ages_s: list[float] = []
-    surplus: list[tuple[float, float]] = []  # from the fill to the miss
+    reads: dict[Hashable, list[tuple[float, float]]] = {}  # of each entry, from asked to answered
+    hits: list[tuple[float, float]] = []  # from the fill to the look-up
+    surplus: list[tuple[float, float]] = []
     for place in np.argsort(lookups.at_s, kind="stable"):
         entry, at_s = lookups.entry[place], float(lookups.at_s[place])
+        known = reads.setdefault(entry, [])
+        since_s = max((done_s for _, done_s in known if done_s <= at_s), default=None)
         # A read that still goes on has stored nothing yet: who misses meanwhile comes too early.
-        since_s = max((at for at in stored_s.get(entry, ()) if at <= at_s), default=None)
+        too_early = any(done_s > at_s for _, done_s in known)
         if since_s is not None and lookups.hit[place]:
-            ages_s.append(max(0.0, at_s - since_s))
-        missed = lookups.expected[place] and lookups.filled[place]
+            hits.append((since_s, at_s))
+        missed = lookups.expected[place] and lookups.filled[place] and not too_early
         # What was stored later than predicted also ends later: that is no life cut short.
         if since_s is not None and missed and at_s - since_s < CLOSE * ttl_s:
             surplus.append((since_s, at_s))
         if lookups.filled[place]:
-            stored_s.setdefault(entry, []).append(float(lookups.done_s[place]))
+            known.append((at_s, float(lookups.done_s[place])))
+    ages_s = [at_s - fill_s for fill_s, at_s in hits]
     oldest_s = float(np.quantile(ages_s, OLDEST)) if ages_s else 0.0
     older = sum(miss_s - fill_s >= CLOSE * oldest_s for fill_s, miss_s in surplus)
-    at_s, at_once = _common_instant(surplus)
+    (at_s, until_s), at_once = _common_instant(surplus)
+    through = sum(fill_s <= at_s and asked_s >= until_s for fill_s, asked_s in hits)
     count = max(1, len(surplus))
     return EntryLives(
         family=family,
@@ -65,15 +69,19 @@ def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
         older_fraction=older / count,
         at_s=at_s,
         at_once_fraction=at_once / count,
+        lived_through_fraction=through / max(1, through + at_once),
     )
 
 
-def _common_instant(spans: Sequence[tuple[float, float]]) -> tuple[float, int]:
-    """The instant that lies in most of the spans, and in how many."""
+def _common_instant(
+    spans: Sequence[tuple[float, float]],
+) -> tuple[tuple[float, float], int]:
+    """Between which times an instant lies that is in most of the spans, and in how many."""
     ends = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
-    inside, most, at_s = 0, 0, 0.0
+    inside, most, at_s, until_s = 0, 0, 0.0, 0.0
     for when_s, step in ends:
         inside += step
         if inside > most:
             most, at_s = inside, when_s
-    return at_s, most
+            until_s = min(end_s for begin_s, end_s in spans if begin_s <= when_s < end_s)
+    return (at_s, until_s), most

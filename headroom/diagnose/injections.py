@@ -105,7 +105,7 @@ FAULTS = (
     Injection("shortened-ttl", Kind.SHORTENED_TTL, "cache", Faults(ttl_factor=0.12)),
     Injection("never-filled", Kind.NEVER_FILLED, "cache", Faults(drops_fills=True)),
     Injection("lost-index", Kind.LOST_INDEX, "mongo", index_lost=True),
-    Injection("noisy-neighbour", Kind.NOISY_NEIGHBOUR, "host", hogs=2),
+    Injection("noisy-neighbour", Kind.NOISY_NEIGHBOUR, "host", hogs=3),
     Injection("errors", Kind.ERRORS, "api", Faults(answers={500: 0.05, 503: 0.03})),
     Injection(
         "retry-storm",

@@ -70,6 +70,7 @@ class EntryLives(Record):
         older_fraction: of the surplus, entries that were older than those.
         at_s: the instant that most of the surplus entries did not live through.
         at_once_fraction: of the surplus, those that did not live through it.
+        lived_through_fraction: of all entries that were asked for across it, those that did.
     """
 
     family: str
@@ -79,6 +80,7 @@ class EntryLives(Record):
     older_fraction: float
     at_s: float
     at_once_fraction: float
+    lived_through_fraction: float
 
 
 class Evidence(Artefact):

@@ -24,6 +24,7 @@ from headroom.diagnose.records import (
 
 SURE = 2.0  # times its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
+MOST = 0.6  # of the entries that were missed
 LEAST_MISSES = 3  # that were predicted to hit: fewer may be late by a hair
 NONE_FOUND = 0.02  # hit ratio of a cache that is never filled
 Rule = Callable[[Evidence, Limits], Iterator[Finding]]
@@ -157,32 +158,37 @@ def _cache(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
         yield Finding(kind=Kind.NEVER_FILLED, component="cache", strength=strength, says=says)
         return
     lives = [each for each in evidence.lives if each.surplus]
-    if evidence.lives and sum(each.surplus for each in lives) < LEAST_MISSES:
-        return
-    yield _lives(lives, strength, told)
+    if sum(each.surplus for each in lives) >= LEAST_MISSES:
+        yield from _lives(lives, strength, told)
 
 
-def _lives(lives: list[EntryLives], strength: float, told: str) -> Finding:
+def _lives(lives: list[EntryLives], strength: float, told: str) -> Iterator[Finding]:
     """By what most of the entries that were missed have in common."""
     count = sum(each.surplus for each in lives)
-    if not count:
-        says = f"fewer look-ups hit ({told})"
-        return Finding(kind=Kind.FEWER_HITS, component="cache", strength=strength, says=says)
     older = sum(each.older_fraction * each.surplus for each in lives) / count
     at_once = sum(each.at_once_fraction * each.surplus for each in lives) / count
+    through = sum(each.lived_through_fraction * each.surplus for each in lives) / count
     most = max(lives, key=lambda each: each.surplus)
-    if at_once > older:
+    if at_once > max(older, MOST) and through < 1 - MOST:
         says = (
             f"{at_once:.0%} of {count} look-ups that should have hit missed what was stored before "
             f"{most.at_s:.1f} s ({told})"
         )
-        return Finding(kind=Kind.COLD_CACHE, component="cache", strength=strength, says=says)
-    says = (
-        f"{older:.0%} of {count} look-ups that should have hit were of entries older than "
-        f"any that was found, {most.oldest_hit_s:.1f} s for {most.family}, which is kept for "
-        f"{most.ttl_s:g} s ({told})"
-    )
-    return Finding(kind=Kind.SHORTENED_TTL, component="cache", strength=strength, says=says)
+        yield Finding(kind=Kind.COLD_CACHE, component="cache", strength=strength, says=says)
+    elif older > MOST:
+        says = (
+            f"{older:.0%} of {count} look-ups that should have hit were of entries older than "
+            f"any that was found, {most.oldest_hit_s:.1f} s for {most.family}, which is kept for "
+            f"{most.ttl_s:g} s ({told})"
+        )
+        yield Finding(kind=Kind.SHORTENED_TTL, component="cache", strength=strength, says=says)
+
+
+def _fewer_hits(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
+    """Whatever the reason; slow reads are one, for what they bring is there later."""
+    for strength, figure in _out(evidence, limits, "hits")[:1]:
+        says = f"{figure.where} hits {figure.measured:.0%}, predicted {figure.predicted:.0%}"
+        yield Finding(kind=Kind.FEWER_HITS, component="cache", strength=strength, says=says)
 
 
 def _index(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
@@ -257,4 +263,5 @@ RULES: tuple[Rule, ...] = (
     _neighbour,
     _slots,
     _hop,
+    _fewer_hits,
 )

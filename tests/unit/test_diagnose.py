@@ -77,6 +77,7 @@ def lived(older: float, at_once: float) -> tuple[EntryLives, ...]:
             older_fraction=older,
             at_s=8.0,
             at_once_fraction=at_once,
+            lived_through_fraction=1.0 - at_once,
         ),
     )
 
@@ -136,10 +137,13 @@ def test_missed_entries_are_old_with_a_short_ttl_and_of_one_instant_with_an_empt
     assert diagnosed(evidence(changed, lives=lived(older, at_once)), FLOORS_ONLY).kind == kind
 
 
-def test_one_look_up_that_came_late_is_no_fault_of_the_cache() -> None:
-    changed: dict[tuple[Measure, str], float] = {("hits", "search"): -0.08}
-    one = tuple(each.model_copy(update={"surplus": 1}) for each in lived(1.0, 1.0))
-    assert diagnosed(evidence(changed, lives=one), FLOORS_ONLY).kind == Kind.NOTHING
+def test_hits_that_a_full_database_delays_are_no_fault_of_the_cache() -> None:
+    changed: dict[tuple[Measure, str], float] = {("hits", "search"): -0.1, ("wait", "mongo"): 8.0}
+    most_lived = lived(0.2, 0.7)[0].model_copy(update={"lived_through_fraction": 0.8})
+    for lives in ((most_lived,), ()):
+        found = diagnosed(evidence(changed, lives=lives), FLOORS_ONLY)
+        assert (found.kind, found.component) == (Kind.FEWER_SLOTS, "mongo")
+        assert found.findings[-1].kind == Kind.FEWER_HITS
 
 
 def test_a_cache_in_which_nothing_is_ever_found_is_never_filled() -> None:
@@ -214,6 +218,7 @@ def test_one_instant_explains_all_that_an_emptied_cache_makes_miss() -> None:
     lives = looked_up(ttl_s=20.0, expected_ttl_s=20.0, emptied_s=8.1)
     assert lives.surplus == 3
     assert lives.at_once_fraction == 1.0
+    assert lives.lived_through_fraction == 0.0
     assert lives.older_fraction == 0.0
 
 
