@@ -125,10 +125,15 @@ def learn(
 def page(
     learning: Annotated[str, typer.Argument(help="the short occasion that the limits are from")],
     blind: Annotated[list[str] | None, typer.Argument(help="occasions offered afterwards")] = None,
+    *,
+    ended: Annotated[
+        list[str] | None, typer.Option(help="begun as such, and given up for what they showed")
+    ] = None,
     folder: Folder = RUNS,
 ) -> None:
     """Take occasions into docs/diagnosis.json, and write docs/diagnosis.md from it."""
     occasions = [scored(DiagnosisCampaign(folder, learning, is_short=True), "learning")]
+    occasions += [scored(DiagnosisCampaign(folder, name), "ended") for name in ended or ()]
     occasions += [scored(DiagnosisCampaign(folder, name), "blind") for name in blind or ()]
     record = DiagnosisRecord(limits=Limits.known(), occasions=tuple(reversed(occasions)))
     record.store(RECORD)

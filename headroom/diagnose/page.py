@@ -66,8 +66,10 @@ def _summary(record: DiagnosisRecord) -> str:
         )
     lines.append(
         "\nThe limits were learnt from the learning occasion's healthy runs, and the rules made "
-        "with its faults in sight; the blind one was offered afterwards, with other seeds and "
-        "loads. INVALID runs count like the others: some faults are reasons for it themselves.\n"
+        "with its faults in sight and judged it anew; a blind one was offered afterwards, with "
+        "other seeds and loads, and each run diagnosed before the next. An ended one was begun as "
+        "a blind one and given up for the flaws that its first runs showed. INVALID runs count "
+        "like the others: some faults are reasons for it themselves.\n"
     )
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ from headroom.diagnose.records import (
 )
 
 SURE = 2.0  # times its limit
+FAR = 5.0  # times as far out of its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
 MOST = 0.6  # of the entries that were missed
 LEAST_MISSES = 3  # that were predicted to hit: fewer may be late by a hair
@@ -217,7 +218,10 @@ def _slower(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 
 
 def _neighbour(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
+    late = [strength for strength, _ in _out(evidence, limits, "wait", "outside")]
     for strength, figure in _out(evidence, limits, "foreign_cpu", "lag")[:1]:
+        if late and max(late) > FAR * strength:
+            return  # it explains no such waiting
         says = (
             f"others that do not give way used {figure.measured:.0%} of the machine"
             if figure.measure == "foreign_cpu"

@@ -11,7 +11,7 @@ from headroom.diagnose.records import Diagnosis, Evidence, Injected, Kind
 from headroom.diagnose.rules import diagnosed
 from headroom.fidelity.artefacts import read
 
-Role = Literal["learning", "blind"]
+Role = Literal["learning", "ended", "blind"]
 
 
 class ScoredTrial(Record):
@@ -38,7 +38,8 @@ class ScoredTrial(Record):
 class ScoredOccasion(Record):
     """All runs of one occasion.
 
-    `role`: limits and rules were made with it in sight, or it was offered after they were fixed.
+    `role`: limits and rules were made with it in sight, or it was offered after they were fixed;
+    an ended one was begun as a blind one, and given up for what its first runs showed.
     """
 
     name: str
@@ -92,7 +93,7 @@ def _trials(
     results: Iterable[tuple[Injected, Evidence, Diagnosis]], role: Role
 ) -> Iterator[ScoredTrial]:
     for trial, evidence, then in results:
-        found = then if role == "blind" else diagnosed(evidence)
+        found = diagnosed(evidence) if role == "learning" else then
         yield ScoredTrial(
             topology=trial.topology,
             name=trial.name,

@@ -121,6 +121,13 @@ def test_each_kind_is_named_by_the_figure_that_only_it_moves(
     assert found.says.startswith(kind.value)
 
 
+def test_a_neighbour_explains_some_waiting_and_not_a_lost_slot() -> None:
+    noise: dict[tuple[Measure, str], float] = {("foreign_cpu", ""): 0.3}
+    some, much = noise | {("wait", "api"): 0.2}, noise | {("wait", "api"): 4.0}
+    assert diagnosed(evidence(some), FLOORS_ONLY).kind == Kind.NOISY_NEIGHBOUR
+    assert diagnosed(evidence(much), FLOORS_ONLY).kind == Kind.FEWER_SLOTS
+
+
 def test_a_replica_that_is_gone_is_no_unfair_balancer() -> None:
     found = diagnosed(evidence({("share", "api-2"): -0.33}, replicas_gone=1), FLOORS_ONLY)
     assert found.kind == Kind.REPLICA_MISSING
