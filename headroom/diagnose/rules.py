@@ -232,14 +232,17 @@ def _neighbour(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 
 
 def _slots(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
+    slower = {figure.where for _, figure in _out(evidence, limits, "hold")}
     for strength, figure in _out(evidence, limits, "wait"):
+        if figure.where in slower:
+            continue  # who is served for longer also makes the others wait
         tells_where = evidence.source == "emulated"
         yield Finding(
             kind=Kind.FEWER_SLOTS if tells_where else Kind.WAITING,
             component=figure.where,
             strength=strength,
             says=f"a visit waits {figure.measured * 1e3:.1f} ms, predicted "
-            f"{figure.predicted * 1e3:.1f} ms, though none is served for longer",
+            f"{figure.predicted * 1e3:.1f} ms, and is served no longer",
         )
 
 

@@ -1,5 +1,6 @@
 """A small stack in dilated time: the model follows it request by request."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from stack.observe.plans import read_plans
 
 pytestmark = pytest.mark.alone
 
+# What a healthy run may be taken for where its parts may not run in real time.
+MOVED_BY_NOISE = {Kind.NOISY_NEIGHBOUR, Kind.FEWER_SLOTS, Kind.SLOW_HOP}
 CORRELATION = 0.98  # of single requests; 0.9999 where nothing wakes late
 
 
@@ -91,6 +94,13 @@ def test_an_emulated_stack_says_that_it_is_one(emulated: StackInfo) -> None:
     assert {part.name for part in emulated.parts} >= {"gates", "api-1", "api-2", "redis"}
 
 
+def is_punctual(info: StackInfo) -> bool:
+    """Whether the parts of the stack run in real time."""
+    pid = info.part("api-1").pid
+    assert pid is not None
+    return os.sched_getscheduler(pid) & os.SCHED_RR == os.SCHED_RR
+
+
 def test_a_slower_database_is_named_and_a_healthy_run_is_not_accused(
     small: Topology, emulated: StackInfo, tmp_path: Path
 ) -> None:
@@ -109,7 +119,9 @@ def test_a_slower_database_is_named_and_a_healthy_run_is_not_accused(
             )
         said[injection.name] = diagnosed(evidence), evidence.valid
     healthy, is_valid = said["healthy"]
-    assert healthy.kind == Kind.NOTHING or not is_valid
+    assert healthy.kind in {Kind.NOTHING, *MOVED_BY_NOISE}
+    if is_valid and is_punctual(emulated):
+        assert healthy.kind == Kind.NOTHING, healthy.says
     found, _ = said["slower"]
     assert (found.kind, found.component) == (Kind.SLOWER_SERVICE, "mongo")
 

@@ -169,10 +169,10 @@ def test_a_figure_far_out_of_its_limit_makes_sure_and_one_just_out_makes_likely(
 
 
 def test_what_follows_from_the_first_finding_is_told_after_it() -> None:
-    changed: dict[tuple[Measure, str], float] = {("hold", "mongo"): 1.0, ("wait", "mongo"): 3.0}
+    changed: dict[tuple[Measure, str], float] = {("hold", "mongo"): 1.0, ("wait", "api"): 3.0}
     found = diagnosed(evidence(changed), FLOORS_ONLY)
     assert [each.kind for each in found.findings] == [Kind.SLOWER_SERVICE, Kind.FEWER_SLOTS]
-    assert "may follow from it: fewer slots: mongo" in found.says
+    assert "may follow from it: fewer slots: api" in found.says
 
 
 def test_a_limit_is_a_margin_beyond_the_worst_healthy_run_and_never_below_its_floor() -> None:
