@@ -44,6 +44,24 @@ class Injection:
     hogs: int = 0
     max_in_flight: int = MAX_IN_FLIGHT
 
+    @property
+    def says(self) -> str:
+        """What is switched on, in words."""
+        told = self.faults.model_dump(exclude_defaults=True)
+        parts = [f"`{name}={value}`" for name, value in told.items()]
+        parts += [f"balancer: {name} has weight {weight}" for name, weight in self.weights.items()]
+        for is_on, words in (
+            (self.retries_503, "the balancer asks another replica after a 503"),
+            (self.replicas_less, f"{self.replicas_less} replica fewer than the scenario has"),
+            (self.index_lost, "the index of a list is dropped"),
+            (self.emptied_after, "the cache is emptied in the middle of the run"),
+            (self.hogs, f"{self.hogs} processes that spin with the generator's priority"),
+            (self.max_in_flight < MAX_IN_FLIGHT, f"{self.max_in_flight} requests on their way"),
+        ):
+            if is_on:
+                parts.append(words)
+        return ", ".join(parts)
+
     def during(self, info: StackInfo) -> During | None:
         """What is done while the load is offered."""
         if self.emptied_after is None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from headroom.diagnose.injections import FAULTS
 from headroom.diagnose.limits import MARGIN
 from headroom.diagnose.records import Kind
 from headroom.diagnose.rules import RULES, SURE
@@ -39,7 +40,7 @@ Written by `headroom fidelity diagnose-page` from `docs/diagnosis.json`; edit no
 def page(record: DiagnosisRecord) -> str:
     """The whole page."""
     sections = [HEAD.format(rules=len(RULES), margin=MARGIN, sure=SURE)]
-    sections += [_summary(record), _limits(record)]
+    sections += [_summary(record), "\n".join(_injected()), _limits(record)]
     for occasion in record.occasions:
         sections.append("\n".join(_confusion(occasion)))
         sections.append("\n".join(_wrong(occasion)))
@@ -50,9 +51,9 @@ def page(record: DiagnosisRecord) -> str:
 def _summary(record: DiagnosisRecord) -> str:
     lines = [
         "## In short\n",
-        "| occasion | faults | named right (kind and component) | 95 % interval | healthy runs "
-        "| false alarms | INVALID runs |",
-        "|---|---|---|---|---|---|---|",
+        "| occasion | faults | named right (kind and component) | 95 % interval "
+        "| called sure, of these right | healthy runs | false alarms | INVALID runs |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for occasion in record.occasions:
         faults, healthy = occasion.faults, occasion.healthy
@@ -62,7 +63,8 @@ def _summary(record: DiagnosisRecord) -> str:
         invalid = sum(not trial.valid for trial in occasion.trials)
         lines.append(
             f"| {occasion.name} ({occasion.role}) | {len(faults)} | {right} | {interval} "
-            f"| {len(healthy)} | {sum(not trial.right for trial in healthy)} | {invalid} |"
+            f"| {_sure(faults)} | {len(healthy)} | {sum(not trial.right for trial in healthy)} "
+            f"| {invalid} |"
         )
     lines.append(
         "\nThe limits were learnt from the learning occasion's healthy runs, and the rules made "
@@ -72,6 +74,24 @@ def _summary(record: DiagnosisRecord) -> str:
         "like the others: some faults are reasons for it themselves.\n"
     )
     return "\n".join(lines)
+
+
+def _sure(faults: Sequence[ScoredTrial]) -> str:
+    sure = [trial for trial in faults if trial.sure == "sure" and trial.found != Kind.NOTHING]
+    return f"{len(sure)}, {sum(trial.right for trial in sure)}"
+
+
+def _injected() -> Iterator[str]:
+    yield "## What was injected\n"
+    yield (
+        "Strengths were chosen so that a fault is felt at 40 % load and ends in no timeout at "
+        "80 %; faults of the database went where it has something to do.\n"
+    )
+    yield "| kind | component | switched on |"
+    yield "|---|---|---|"
+    for each in FAULTS:
+        yield f"| {each.kind} | {each.component} | {each.says} |"
+    yield ""
 
 
 def _limits(record: DiagnosisRecord) -> str:
