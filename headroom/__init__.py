@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what editors see; `_Step` below makes it true
     from headroom.workbench import claims as claims
     from headroom.workbench import compare as compare
     from headroom.workbench import crowd as crowd
+    from headroom.workbench import diff as diff
     from headroom.workbench import explore as explore
     from headroom.workbench import plan as plan
     from headroom.workbench import predict as predict
@@ -37,6 +38,7 @@ __all__ = [
     "claims",
     "compare",
     "crowd",
+    "diff",
     "explore",
     "plan",
     "predict",
@@ -50,7 +52,9 @@ __all__ = [
 ]
 
 # Names that are a module of this package as well as a function of the workbench.
-_STEPS = frozenset({"availability", "claims", "compare", "plan", "predict", "price", "whatif"})
+_STEPS = frozenset(
+    {"availability", "claims", "compare", "diff", "plan", "predict", "price", "whatif"}
+)
 
 
 class _Step(ModuleType):

@@ -96,12 +96,20 @@ def latency(
     ends.append(("formulas", y[-1], BLUE))
     data += _engine(now.refined, top, ends)
     shown = [c for c in cells if c.metric == "p95_s"]
+    named: list[Plot] = []
     if shown:
         measured = [
             Estimate(value=c.measured, low=c.measured_low, high=c.measured_high) for c in shown
         ]
         loads = [c.load_per_s for c in shown]
-        data.append(_points(loads, measured, MS, "p95, measured on this machine"))
+        data.append(
+            _points(loads, measured, MS, "p95, measured on this machine, not in production")
+        )
+        at = min(shown, key=lambda c: c.load_per_s)
+        named.append(
+            note("this machine", ORANGE, x=math.log10(at.load_per_s), xanchor="left", xshift=8,
+                 y=math.log10(at.measured * MS), yanchor="bottom")
+        )  # fmt: skip
     loads = [*now.figures.curve.load_per_s, *(c.load_per_s for c in shown)]
     axis = log_axis([*low, *(c.measured * MS for c in shown), objective_s * MS, top],
                     "p95 latency (ms, logarithmic)", most=top)  # fmt: skip
@@ -111,8 +119,10 @@ def latency(
         "margin": {"l": 64, "r": 84, "t": 20, "b": 52},
         **_marks(now.figures.peak_per_s, objective_s * MS, ends, axis["range"]),
     }
+    layout["annotations"] += named
     points = (
-        " ● measured by the last run, on this machine with every part on its cores."
+        " ● measured by the last run on this machine, where all parts share its cores: "
+        "not production, so they need not lie on the curve."
         if shown
         else ""
     )

@@ -4,10 +4,9 @@
 - `predict`, `stack`, `compare`: foretell, measure on the live stack, set beside each other.
 - `plan`, `whatif`, `price`, `availability`, `crowd`, `claims`: what models, price book and ledger
   say.
-- `plan`, `whatif`, `price`, `availability`, `claims`: what the models, the price book and the
-  ledger say.
 - `explore`: all of it under sliders.
 - `workload`, `run`: from access logs; from a run that was made before.
+- `diff`: what changed between two runs, and whether it is more than chance.
 """
 
 from headroom.workbench.answers import Answer
@@ -20,6 +19,7 @@ from headroom.workbench.questions import (
     claims,
     compare,
     crowd,
+    diff,
     plan,
     predict,
     price,
@@ -43,6 +43,7 @@ __all__ = [
     "claims",
     "compare",
     "crowd",
+    "diff",
     "explore",
     "plan",
     "predict",

@@ -13,6 +13,7 @@ from headroom.availability import MONTHS, available
 from headroom.claims import figures_of, load_ledger
 from headroom.claims.experiments import try_live
 from headroom.claims.judging import judged_in
+from headroom.diff import RunDiff, run_diff
 from headroom.plan import EXAMPLE, demands_for, planned
 from headroom.predict import predict as predicted
 from headroom.price import priced
@@ -243,6 +244,31 @@ def run(folder: str | Path) -> Comparison:
     opened.read(Summary)
     forecast = Forecast(opened, assumed=False)
     return compare(forecast, Measurement(opened, forecast))
+
+
+@in_a_cell
+def diff(
+    before: Measurement | Comparison | Run | str | Path,
+    after: Measurement | Comparison | Run | str | Path,
+) -> RunDiff:
+    """What changed between two measured runs, and whether it is more than chance.
+
+    Args:
+        before, after: measurements, comparisons, or folders of `runs/`.
+    Raises: ArtefactError when one of them is no run or was not measured.
+
+    >>> import headroom as hr
+    >>> hr.diff("runs/20261125-101500-laptop", "runs/20261125-113000-laptop")  # doctest: +SKIP
+    """
+    return run_diff(_measured(before), _measured(after))
+
+
+def _measured(known: Measurement | Comparison | Run | str | Path) -> Run:
+    if isinstance(known, str | Path):
+        return Run.open(as_asked(known))
+    found = _run(known)
+    assert found is not None
+    return found
 
 
 def _example() -> Calibration:

@@ -232,7 +232,9 @@ def test_a_step_that_comes_after_a_move_is_thrown_away(exploration: Exploration)
     assert exploration.seen.refined.growth is None
 
 
-def test_measured_points_are_drawn_beside_the_modelled_lines(tmp_path: Path) -> None:
+def test_measured_points_are_drawn_beside_the_modelled_lines_and_called_those_of_this_machine(
+    tmp_path: Path,
+) -> None:
     from example_run import example_run
 
     run = example_run(tmp_path)
@@ -246,6 +248,10 @@ def test_measured_points_are_drawn_beside_the_modelled_lines(tmp_path: Path) -> 
     picture = latency(Seen(figures_of(run.scenario, example_demands())), None, 0.2, known.cells)
     points = [t for t in picture["data"] if t["mode"] == "markers"]
     assert points[0]["y"] == [cell.measured * 1000 for cell in own]
+    assert "not in production" in points[0]["name"]
+    assert "not production" in picture["caption"]
+    told = [note["text"] for note in picture["layout"]["annotations"]]
+    assert "this machine" in told
     assert all(isinstance(each, Estimate) for each in (known.hit_ratios or {}).values())
 
 

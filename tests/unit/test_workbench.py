@@ -15,7 +15,8 @@ from example_run import example_run
 
 import headroom as hr
 from headroom.artefacts import Run, Verdict
-from headroom.errors import HeadroomError
+from headroom.diff import run_diff
+from headroom.errors import ArtefactError, HeadroomError
 from headroom.plan import example_demands, planned
 from headroom.price import priced
 from headroom.workbench.cell import in_a_cell, lines_of
@@ -247,3 +248,12 @@ def test_a_forecast_of_another_architecture_is_not_measured_on_this_stack(run: R
     live = hr.stack(hr.scenario("assignment"))
     with pytest.raises(HeadroomError, match=r"another architecture .* api_replicas"):
         live.measure(hr.run(run.folder).forecast)
+
+
+def test_two_runs_in_a_cell_are_told_apart_as_on_the_command_line(tmp_path: Path) -> None:
+    before, after = example_run(tmp_path), example_run(tmp_path)
+    found = hr.diff(before.folder, hr.run(after.folder))
+    assert found.changes == run_diff(before, after).changes
+    assert found.sentence == "No significant change."
+    with pytest.raises(ArtefactError, match="is no run"):
+        hr.diff(tmp_path, after)
