@@ -295,7 +295,7 @@ def actions(
     spare = replicas - (prediction.replicas_for_peak + 1)
     if spare > 0:
         steps.append(
-            f"Drop {spare} of {replicas} API replicas: {prediction.replicas_for_peak} carry the "
+            f"Drop {spare} of {replicas} API replicas: {_carrying(prediction)} the "
             "peak and one more covers the loss of any."
         )
     if bill.stated_total_usd:
@@ -306,14 +306,20 @@ def actions(
         )
     if spare <= 0:
         steps.append(
-            f"Keep {prediction.replicas_for_peak + 1} API replicas: {prediction.replicas_for_peak} "
-            "carry the peak and one more covers the loss of any."
+            f"Keep {prediction.replicas_for_peak + 1} API replicas: {_carrying(prediction)} "
+            "the peak and one more covers the loss of any."
         )
     busiest, share = max(prediction.production.utilisation.items(), key=lambda item: item[1])
     steps.append(
         f"Watch {busiest}: at the capacity limit it is {share:.0%} busy and the first to saturate."
     )
     return tuple(steps[:3])
+
+
+def _carrying(prediction: Prediction) -> str:
+    """So many replicas and their verb."""
+    count = prediction.replicas_for_peak
+    return f"{count} {'carries' if count == 1 else 'carry'}"
 
 
 def _signed_usd(amount: float) -> str:
