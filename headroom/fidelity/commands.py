@@ -10,12 +10,12 @@ from headroom.console import output, say, show
 from headroom.failover import FAILOVER, KILLS, TOLERANCE, failovers
 from headroom.fidelity import page as pages
 from headroom.fidelity.campaign import Campaign
-from headroom.fidelity.compared import TOLERANCES
 from headroom.fidelity.invariance import invariant
 from headroom.fidelity.native import NATIVE, NativeCampaign
 from headroom.fidelity.native_design import SYSTEMS
 from headroom.fidelity.native_page import PROMISED, promised
-from headroom.fidelity.record import FidelityRecord, occasion_of, of_kind
+from headroom.fidelity.promises import promises
+from headroom.fidelity.record import FidelityRecord, occasion_of
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
 
 RUNS = Path("runs/fidelity")
@@ -126,16 +126,16 @@ def _campaign(folder: Path, occasion: str, only: list[str] | None, scale: float)
 
 def _show(campaign: Campaign) -> None:
     """Of each promise, in how many valid cells it was kept."""
-    valid = [cell for cell in campaign.results() if cell.valid]
-    rows = []
-    for kind, limit in TOLERANCES.items():
-        found = [of_kind(cell, kind) for cell in valid]
-        found = [metrics for metrics in found if metrics]
-        kept = sum(all(metric.inside for metric in metrics) for metrics in found)
-        worst = max((abs(m.error) for metrics in found for m in metrics), default=0.0)
-        rows.append((pages.NAMES[kind], f"{limit:.1%}", f"{kept} of {len(found)}", f"{worst:.2%}"))
     show(
         "emulation (dilated): prediction beside measurement, valid cells",
         ("figure", "promised", "kept", "worst"),
-        rows,
+        [
+            (
+                each.name,
+                f"±{each.shown(each.limit)}",
+                f"{each.kept} of {each.cells}",
+                each.shown(each.worst_error, sign=True),
+            )
+            for each in promises([cell for cell in campaign.results() if cell.valid])
+        ],
     )

@@ -6,9 +6,9 @@ from statistics import median
 from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
-from headroom.fidelity.compared import TOLERANCES
 from headroom.fidelity.native_page import native_section
-from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, kept, of_kind
+from headroom.fidelity.promises import Promise, promises, shown
+from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, of_kind
 from headroom.proportion import wilson
 
 HEAD = """# How far the predictions can be trusted
@@ -34,15 +34,6 @@ priority used the cores, answers were wrong, or real work outlasted its holds; w
 `docs/fidelity.json`; edit nothing here.
 """
 SHOWN = ("throughput_per_s", "mean_s", "p50_s", "p95_s", "p99_s")
-NAMES = {
-    "throughput_per_s": "throughput",
-    "mean_s": "mean",
-    "p50_s": "p50",
-    "p95_s": "p95",
-    "p99_s": "p99",
-    "utilisation": "utilisation",
-    "hit_ratio": "hit ratio",
-}
 
 
 def page(record: FidelityRecord) -> str:
@@ -73,7 +64,7 @@ def _summary(cells: Sequence[MeasuredFidelity], occasions: Sequence[Occasion]) -
     lines += [
         "| figure | promised | valid cells inside | median error | worst | inside the 90 % range |",
         "|---|---|---|---|---|---|",
-        *(_promise(kind, valid) for kind in TOLERANCES),
+        *(_promise(promise) for promise in promises(valid)),
     ]
     correlations = [cell.correlation for cell in valid if cell.correlation is not None]
     same = [cell.same_outcome_fraction for cell in valid]
@@ -90,21 +81,14 @@ def _summary(cells: Sequence[MeasuredFidelity], occasions: Sequence[Occasion]) -
     return "\n".join(lines)
 
 
-def _promise(kind: str, cells: Sequence[MeasuredFidelity]) -> str:
+def _promise(promise: Promise) -> str:
     """The row of one figure: in how many valid cells all its parts kept the promise."""
-    per_cell = [found for cell in cells if (found := of_kind(cell, kind))]
-    every = [metric for found in per_cell for metric in found]
-    if not every:
-        return f"| {NAMES[kind]} | | no cell has it | | | |"
-    inside = kept(cells, kind)
-    worst = max(every, key=lambda metric: abs(metric.error))
-    covered = [metric.covered for metric in every if metric.covered is not None]
-    limit = TOLERANCES[kind]
+    inside = f"{promise.kept} of {promise.cells} ({_share(promise.kept, promise.cells)})"
+    covered = promise.covered
     return (
-        f"| {NAMES[kind]} | ±{_error(limit, worst.is_points, sign=False)} "
-        f"| {inside} of {len(per_cell)} ({_share(inside, len(per_cell))}) "
-        f"| {_error(median(abs(metric.error) for metric in every), worst.is_points, sign=False)} "
-        f"| {_error(worst.error, worst.is_points)} "
+        f"| {promise.name} | ±{promise.shown(promise.limit)} | {inside} "
+        f"| {promise.shown(promise.median_error)} "
+        f"| {promise.shown(promise.worst_error, sign=True)} "
         f"| {_share(sum(covered), len(covered))} of {len(covered)}{_known(covered)} |"
     )
 
@@ -211,7 +195,7 @@ def _hit_ratios(occasions: Sequence[Occasion]) -> str:
         middle = median(abs(metric.error) for metric in metrics)
         lines.append(
             f"| {family} | {len(metrics)} | {inside} ({_share(inside, len(metrics))}) "
-            f"| {middle * 100:.2f} pp | {_error(worst.error, is_points=True)} "
+            f"| {middle * 100:.2f} pp | {shown(worst.error, is_points=True)} "
             f"| {min(live):.0%} to {max(live):.0%} |"
         )
     return "\n".join(lines) + "\n"
@@ -231,7 +215,7 @@ def _overloads(occasions: Sequence[Occasion]) -> str:
                 f"| {occasion.name} | {cell.topology} | {cell.target:.0%} | {cell.requests} "
                 f"| {lost.measured:.2%} ({lost.predicted:.2%}) "
                 f"| {again.measured:.3f} ({again.predicted:.3f}) "
-                f"| {_error(found['throughput_per_s'].error, is_points=False)} "
+                f"| {shown(found['throughput_per_s'].error, is_points=False)} "
                 f"| {'yes' if cell.valid else 'NO'} |"
             )
     if not rows:
@@ -282,7 +266,7 @@ def _invariance(occasions: Sequence[Occasion]) -> str:
                 hits = found.get("hit_ratio.all")
                 times = [
                     f"{found[metric].measured * 1e3 / cell.scale:.2f} "
-                    f"({_error(found[metric].error, is_points=False)})"
+                    f"({shown(found[metric].error, is_points=False)})"
                     for metric in ("mean_s", "p50_s", "p95_s", "p99_s")
                 ]
                 lines.append(
@@ -325,7 +309,7 @@ def _failovers(occasions: Sequence[Occasion]) -> str:
             "|---|---|---|---|---|---|",
             *(
                 f"| {kill.member} | {kill.outage_s:.2f} "
-                f"| {_error(kill.error(forecast), is_points=False)} "
+                f"| {shown(kill.error(forecast), is_points=False)} "
                 f"| {kill.failed} | {kill.acknowledged} | {kill.lost} |"
                 for kill in kills
             ),
@@ -382,13 +366,8 @@ def _worst(metrics: Sequence[ComparedMetric]) -> str:
 
 
 def _flagged(metric: ComparedMetric) -> str:
-    text = _error(metric.error, metric.is_points)
+    text = shown(metric.error, metric.is_points)
     return text if metric.inside else f"**{text}**"
-
-
-def _error(value: float, is_points: bool, *, sign: bool = True) -> str:
-    plus = "+" if sign else ""
-    return f"{value * 100:{plus}.2f} pp" if is_points else f"{value * 100:{plus}.1f} %"
 
 
 def _share(part: int, whole: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headroom.fidelity.appendix import structure
 from headroom.fidelity.artefacts import Constants
 from headroom.fidelity.baselines import baselines
 from headroom.fidelity.cells import Cell
@@ -22,6 +23,7 @@ from headroom.fidelity.predicted import (
     retry_wait_s,
     simulated,
 )
+from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, kept, of_kind
 from headroom.fidelity.topologies import topology
 from sim.draws import Demand
@@ -84,6 +86,25 @@ def test_a_promise_is_kept_by_a_cell_only_when_all_its_parts_keep_it(
             if of_kind(cell, kind)
         ]
         assert kept(cells, kind) == sum(by_hand)
+
+
+def test_a_promise_tells_the_median_and_the_worst_of_its_errors(record: FidelityRecord) -> None:
+    cells = [cell for occasion in record.occasions for cell in occasion.cells if cell.valid]
+    mean = next(each for each in promises(cells) if each.kind == "mean_s")
+    errors = [metric.error for cell in cells for metric in of_kind(cell, "mean_s")]
+    assert mean.cells == len(errors)
+    assert mean.kept == sum(abs(error) <= TOLERANCES["mean_s"] for error in errors)
+    assert mean.median_error == np.median(np.abs(errors))
+    assert abs(mean.worst_error) == np.max(np.abs(errors))
+
+
+def test_the_reports_appendix_states_what_the_page_states(record: FidelityRecord) -> None:
+    told = structure(record)
+    cells = [cell for occasion in record.occasions for cell in occasion.cells if cell.valid]
+    for each in promises(cells):
+        assert f"{each.kept} of {each.cells}" in told
+        assert f"{each.kept} of {each.cells}" in page(record)
+    assert "emulated" in told
 
 
 def test_an_occasion_that_is_taken_again_replaces_the_one_of_its_name(
