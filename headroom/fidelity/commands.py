@@ -1,7 +1,7 @@
 """`headroom fidelity …`: run the cells, show what they found, write the page."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,11 +9,14 @@ from headroom.artefacts import now, replacing
 from headroom.console import output, say, show
 from headroom.failover import FAILOVER, KILLS, TOLERANCE, failovers
 from headroom.fidelity import page as pages
+from headroom.fidelity.artefacts import read
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import invariant
 from headroom.fidelity.native import NATIVE, NativeCampaign
 from headroom.fidelity.native_design import SYSTEMS
 from headroom.fidelity.native_page import PROMISED, promised
+from headroom.fidelity.part_kills import PARTS, PartKills, part_kills
+from headroom.fidelity.part_page import tally
 from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
@@ -85,11 +88,18 @@ def native(
 @fidelity_app.command("failover")
 def failover(
     occasion: Occasion = None,
-    kills: Annotated[int, typer.Option(min=1, help="of the primary, one after the other")] = KILLS,
+    part: Annotated[
+        Literal["primary", "api", "redis", "cache"], typer.Option(help="what is taken away")
+    ] = "primary",
+    kills: Annotated[int, typer.Option(min=1, help="one after the other")] = KILLS,
     folder: Folder = RUNS,
 ) -> None:
-    """Forecast the outage of a killed primary, then kill it under load (native, 40 s a kill)."""
+    """Forecast what a dead part does, then kill it under load (native, 15 to 40 s a kill)."""
     name = occasion or f"{now():%Y-%m-%d}"
+    if part != "primary":
+        seen = part_kills(part, folder / name / FAILOVER, name, say, kills=kills)
+        say(f"in the forecast range, of {len(seen.kills)} kills: {tally(seen.kills)}")
+        return
     scenario = topology("three-replicas", scale=1.0).scenario
     found = failovers(scenario, folder / name / FAILOVER, say, kills=kills)
     lost = sum(kill.lost for kill in found.kills)
@@ -110,6 +120,8 @@ def page(
         NativeCampaign(folder, name, tuple(SYSTEMS.values())).occasion_found() for name in names
     ]
     kept = kept.with_natives(each for each in natives if each is not None)
+    paths = [folder / name / FAILOVER / f"{part}.json" for name in names for part in PARTS]
+    kept = kept.with_parts(read(path, PartKills) for path in paths if path.is_file())
     kept.store(record)
     with replacing(to) as path:
         path.write_text(pages.page(kept), encoding="utf-8")

@@ -79,7 +79,7 @@ def costs_at(
     """What requests cost at a load; at math.inf nobody rests, and nobody wakes."""
     bursts = {(each.operation, each.outcome): each for each in found.classes}
     asleep = {
-        part: _asleep(found.classes, part, load_per_s, shares, _processes(part, found, system))
+        part: _asleep(found.classes, part, load_per_s, shares, _processes(part, system))
         for part in {name for each in found.classes for name in each.single_s}
     }
     cpu_s = {
@@ -95,8 +95,8 @@ def costs_at(
     return Costs(cpu_s, found.generator_burst_s + waking_s * own, shares)
 
 
-def _processes(part: str, found: NativeCosts, system: System) -> int:
-    return {"api": system.replicas, "nginx": found.cores}.get(part, 1)
+def _processes(part: str, system: System) -> int:
+    return {"api": system.replicas}.get(part, 1)
 
 
 def _asleep(
@@ -220,9 +220,11 @@ def _with_generator(model: StackModel, demand: Demand, is_closed: bool) -> Stack
     for route in model.routes:
         steps = (visit, *route.steps, visit)
         routes.append(replace(route, steps=(Hold("in flight", steps),) if is_closed else steps))
+    # The local balancer is one process, which one request after the other has.
+    known = (replace(each, slots=1) if each.name == "nginx" else each for each in model.stations)
     return replace(
         model,
-        stations=(*model.stations, Station(GENERATOR, 1, host=HOST)),
+        stations=(*known, Station(GENERATOR, 1, host=HOST)),
         routes=tuple(routes),
         pools=(*model.pools, Pool("in flight", IN_FLIGHT)) if is_closed else model.pools,
         client=Client() if is_closed else model.client,
@@ -263,5 +265,5 @@ class _Shape:
 
 def as_demands(model: Demands, cores: int) -> Demands:
     """The same demands for models that know machines, not shared cores."""
-    slots = {"nginx": cores, "api": 1, "api_threads": 1, "redis": 1, "mongo": cores}
+    slots = {"nginx": 1, "api": 1, "api_threads": 1, "redis": 1, "mongo": cores}
     return replace(model, host_cores=None, background_fraction=0.0, slots=slots)

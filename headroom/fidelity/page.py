@@ -7,6 +7,7 @@ from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.native_page import native_section
+from headroom.fidelity.part_page import parts_section
 from headroom.fidelity.promises import Promise, promises, shown
 from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, of_kind
 from headroom.proportion import wilson
@@ -43,6 +44,7 @@ def page(record: FidelityRecord) -> str:
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
     sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
     sections += [_overloads(occasions), _warm_ups(occasions), _failovers(occasions)]
+    sections.append(parts_section(record.parts))
     sections.append(native_section(record.natives))
     for occasion in occasions:
         sections.append(f"## Every cell: {occasion.name}\n")

@@ -22,6 +22,7 @@ from headroom.fidelity.baselines import baselines
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
+from headroom.fidelity.part_kills import PartKills
 from headroom.fidelity.topologies import Topology
 
 NOTE = "note.md"
@@ -75,6 +76,7 @@ class FidelityRecord(Artefact):
 
     occasions: tuple[Occasion, ...]
     natives: tuple[NativeOccasion, ...] = ()
+    parts: tuple[PartKills, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -96,6 +98,16 @@ class FidelityRecord(Artefact):
         }
         order = sorted(by_name.values(), key=lambda each: each.cells[0].started_at)
         return self.model_copy(update={"natives": tuple(order), "created_at": now()})
+
+    def with_parts(self, found: Iterable[PartKills]) -> "FidelityRecord":
+        """Those of the same part and occasion are replaced."""
+        by_name = {(each.occasion, each.part): each for each in self.parts}
+        by_name |= {
+            (each.occasion, each.part): PartKills.model_validate(rounded(each.model_dump()))
+            for each in found
+        }
+        parts = tuple(by_name[name] for name in sorted(by_name))
+        return self.model_copy(update={"parts": parts, "created_at": now()})
 
     def store(self, path: Path) -> None:
         """Write it, a line for each cell."""
