@@ -6,6 +6,7 @@ All of it works in a plain Python session too; there the lines of progress go to
 import contextlib
 import functools
 import html
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from headroom import console
 from headroom.errors import HeadroomError
@@ -26,6 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 EXPECTED = (SimError, HeadroomError, StackError, LoadError, OSError, KeyboardInterrupt)
+ASKED_AGAIN_S = 0.2  # whether the compiler is done, when it was interrupted
 _asked_from: ContextVar[Path] = ContextVar("asked_from")
 
 
@@ -89,7 +91,8 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, _interrupt)
+    again: list[threading.Timer] = []
+    before = signal.signal(signal.SIGINT, functools.partial(_interrupt, again))
     try:
         yield
         console.interrupt.check()
@@ -97,12 +100,28 @@ def _interruptible() -> Iterator[None]:
         console.interrupt.forget()
         raise
     finally:
+        for timer in again:
+            timer.cancel()
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(again: list[threading.Timer], _signal: int, frame: FrameType | None) -> None:
+    """End what runs, but let the compiler finish: torn out of it, none can be used again."""
     console.interrupt.remember()
-    raise KeyboardInterrupt
+    if not _compiles(frame):
+        raise KeyboardInterrupt
+    timer = threading.Timer(ASKED_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    again.append(timer)
+    timer.start()
+
+
+def _compiles(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "numba":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def in_a_notebook() -> bool:

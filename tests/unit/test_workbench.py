@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
@@ -165,6 +166,27 @@ def test_an_interrupt_that_got_lost_in_compiled_code_ends_the_call_all_the_same(
         swallows()
     assert signal.getsignal(signal.SIGINT) is before
     assert in_a_cell(lambda: "next cell")() == "next cell"
+
+
+def test_the_stop_button_lets_the_compiler_finish_and_ends_the_cell_behind_it() -> None:
+    done: list[str] = []
+
+    def compiles() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("whole")
+
+    compiler = FunctionType(
+        compiles.__code__, globals() | {"__name__": "numba.core"}, closure=compiles.__closure__
+    )
+
+    @in_a_cell
+    def asked() -> None:
+        compiler()
+        signal.pause()  # until the interrupt comes again
+
+    with pytest.raises(KeyboardInterrupt):
+        asked()
+    assert done == ["whole"]
 
 
 @pytest.fixture(scope="module")
