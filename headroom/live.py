@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 RELOAD_S = 20.0
-PROGRESS_EVERY_S = 5.0
+PROGRESS_EVERY_S = 10.0
 
 
 def stack_spec(

@@ -14,6 +14,7 @@
     ├── StackNotRunning     there is no such stack
     ├── UnknownPart         the stack has no part of that name
     ├── InvalidLogSearch    no such level, time or pattern to search the logs for
+    ├── SeedingFailed       a server did not take all of a catalogue
     ├── ScaleRefused        no such number of replicas, or of such parts
     ├── PartFailed          a part ended, or never became ready; carries its last log lines
     └── SupervisorLost      the supervisor ended without saying why
@@ -225,6 +226,20 @@ class RebuildRuns(StackError):
     def describe(self) -> str:
         """Say what to do."""
         return "another rebuild of the search index is at work: wait for its end"
+
+
+class SeedingFailed(StackError):
+    """A server did not take all of a catalogue."""
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(part=part, reason=reason)
+
+    def describe(self) -> str:
+        """Name the server, and say what to do."""
+        return (
+            f"{self.values['part']} did not take all of the catalogue: {self.values['reason']}; "
+            "when it is well again, seed again: what is there already is no hindrance"
+        )
 
 
 class ScaleRefused(StackError):

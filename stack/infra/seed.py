@@ -17,11 +17,14 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from argon2.exceptions import Argon2Error, InvalidHashError
-from elasticsearch import AsyncElasticsearch
+from elastic_transport import TransportError
+from elasticsearch import ApiError, AsyncElasticsearch
 from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
+from stack.errors import SeedingFailed
 from stack.infra.cache_keys import GENERATION_PREFIX
 from stack.infra.catalogue import ADMIN_EMAIL, SEEDED_PASSWORD, Catalogue, product_id
 from stack.infra.connections import (
@@ -58,14 +61,13 @@ BATCH = 1_000
 # searches (503); Elasticsearch does.
 MANY = 100_000
 BULK_TIMEOUT_S = 60.0
+# How long to wait each time that Elasticsearch is too busy for a batch (429).
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_BUSY = 429
 
 T = TypeVar("T")
 # Called with what is being written, how many are done, and how many there are.
 Progress = Callable[[str, int, int], None]
-
-
-class SeedingFailed(RuntimeError):
-    """A server refused part of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,24 @@ async def _write(
     await database[STATE].delete_one({"_id": "catalogue"})
     surplus = await _surplus_numbers(database, catalogue)
     # Side by side: MongoDB mostly waits for its members, Elasticsearch for its own threads.
-    async with asyncio.TaskGroup() as parts:
-        parts.create_task(_write_database(database, catalogue, progress))
-        if search is not None:
-            parts.create_task(_write_index(search, catalogue, version, surplus, progress))
+    try:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(_write_database(database, catalogue, progress))
+            if search is not None:
+                parts.create_task(_write_index(search, catalogue, version, surplus, progress))
+    except ExceptionGroup as errors:  # the first stops the other part
+        raise _told(errors.exceptions[0]) from errors
     # Acknowledged by a majority, and with it everything above: the oplog is replicated in order.
     await database[STATE].replace_one(
         {"_id": "catalogue"}, {"fingerprint": fingerprint(catalogue)}, upsert=True
     )
+
+
+def _told(error: Exception) -> Exception:
+    """In terms of the seeding, what a server's client says."""
+    if isinstance(error, (TransportError, ApiError)):
+        return SeedingFailed("Elasticsearch", str(error))
+    return SeedingFailed("MongoDB", str(error)) if isinstance(error, PyMongoError) else error
 
 
 async def _write_database(
@@ -214,11 +226,11 @@ async def _write_index(
         done = 0
         for batch in _batches(product_documents(catalogue)):
             lines = [line for product in batch for line in bulk_index(product, version)]
-            await _bulk(search, lines)
+            await write_in_bulk(search, lines)
             done += len(batch)
             progress("search index", done, catalogue.products)
         for numbers in _batches(surplus):
-            await _bulk(
+            await write_in_bulk(
                 search, [bulk_delete(str(product_id(number)), version) for number in numbers]
             )
     finally:
@@ -226,14 +238,35 @@ async def _write_index(
     await search.indices.refresh(index=INDEX)
 
 
-async def _bulk(search: AsyncElasticsearch, lines: list[dict[str, Any]]) -> None:
-    answer = await search.bulk(operations=lines, require_alias=True)
-    if answer["errors"]:
-        results = (next(iter(item.values())) for item in answer["items"])
-        # 409: the indexer has written something newer. A deletion of what is gone is no error.
-        refused = [r for r in results if "error" in r and r["status"] != 409]
-        if refused:
-            raise SeedingFailed(f"Elasticsearch refused {len(refused)} products: {refused[0]}")
+async def write_in_bulk(
+    search: AsyncElasticsearch,
+    lines: list[dict[str, Any]],
+    pauses_s: Iterable[float] = PAUSES_S,
+) -> None:
+    """Send action and source lines until the search node takes them. Raises SeedingFailed."""
+    for pause_s in pauses_s:
+        refused = await _refused(search, lines)
+        if all(result["status"] != _BUSY for result in refused):
+            break
+        await asyncio.sleep(pause_s)
+    else:
+        refused = await _refused(search, lines)
+    if refused:
+        reason = f"it refused lines, such as this: {refused[0]['error']}"
+        raise SeedingFailed("Elasticsearch", reason)
+
+
+async def _refused(search: AsyncElasticsearch, lines: list[dict[str, Any]]) -> list[Any]:
+    """What of these lines is not in the index; the lines may be sent again."""
+    try:
+        answer = await search.bulk(operations=lines, require_alias=True)
+    except ApiError as error:
+        if error.status_code != _BUSY:
+            raise
+        return [{"status": _BUSY, "error": error.message}]
+    results = (next(iter(item.values())) for item in answer["items"])
+    # 409: the indexer has written something newer. A deletion of what is gone is no error.
+    return [r for r in results if "error" in r and r["status"] != 409]
 
 
 async def _write_admin(database: AsyncDatabase[Document], password: str) -> None:
@@ -324,7 +357,11 @@ def main() -> int:
     def show(what: str, done: int, total: int) -> None:
         sys.stderr.write(f"{what}: {done:,} of {total:,}\n")
 
-    seeded = seed(settings, settings.catalogue, show, again=again)
+    try:
+        seeded = seed(settings, settings.catalogue, show, again=again)
+    except SeedingFailed as error:
+        sys.stderr.write(f"seed: {error}\n")
+        return 1
     did = "seeded" if seeded.written else "already there:"
     sys.stdout.write(
         f"{did} {seeded.products:,} products, {seeded.users:,} users, "

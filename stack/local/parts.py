@@ -215,6 +215,10 @@ def elasticsearch_part(spec: StackSpec, layout: Layout, home: Path) -> Part:
             f"path.data: {room}/data\npath.logs: {room}/logs\n"
             # One node on a developer's disk: a nearly full disk must not make indices read-only.
             "cluster.routing.allocation.disk.threshold_enabled: false\n"
+            # The breaker on real memory counts garbage too, and has it collected when that is G1's
+            # business; our small heap's serial collector waits until it is full, and the node would
+            # refuse everything (429) with four fifths of its heap free.
+            "indices.breaker.total.use_real_memory: false\n"
         )
         # As a file, not as a module: the JVM's process needs nothing else of this project.
         launcher = [sys.executable, "-P", str(Path(__file__).with_name("elasticsearch_node.py"))]

@@ -1,16 +1,19 @@
 """Seeding into a database of its own, without the index, which the stack's seeding fills."""
 
 import asyncio
+import contextlib
 import uuid
 from urllib.parse import urlsplit
 
 import pytest
 from pymongo import MongoClient
 
+from stack.errors import SeedingFailed
 from stack.infra.catalogue import Catalogue, product_id, user_id
 from stack.infra.connections import elasticsearch_client
 from stack.infra.documents import product_document
-from stack.infra.seed import seed
+from stack.infra.search_index import FIRST, bulk_index, create_search_index, numbered
+from stack.infra.seed import seed, write_in_bulk
 from stack.infra.settings import SeedSettings
 
 CATALOGUE = Catalogue(products=120, users=8, categories=4)
@@ -127,3 +130,66 @@ def test_the_stack_is_seeded_with_every_product_in_the_search_index(live_stack, 
             await client.close()
 
     assert asyncio.run(count()) == catalogue.products
+
+
+@contextlib.asynccontextmanager
+async def full_disk(info):
+    """A client of the search node, an index that takes nothing, and how to end that.
+
+    As Elasticsearch itself does it for an index on a disk that is nearly full.
+    """
+    client = elasticsearch_client(info.elasticsearch_url, timeout_s=20)
+    alias = f"seed-{uuid.uuid4().hex[:12]}"
+
+    async def block(value):
+        setting = {"index.blocks.read_only_allow_delete": value}
+        await client.indices.put_settings(index=alias, settings=setting)
+
+    try:
+        await create_search_index(client, alias)
+        await block(True)
+        yield client, alias, lambda: block(None)
+    finally:
+        await client.indices.delete(index=numbered(alias, FIRST))
+        await client.close()
+
+
+def lines_for(alias, products):
+    documents = (product_document(number, CATALOGUE) for number in range(products))
+    return [line for product in documents for line in bulk_index(product, 1, alias)]
+
+
+def test_a_batch_that_the_search_node_does_not_take_now_is_sent_again_until_it_is_in(live_stack):
+    async def scenario():
+        async with full_disk(live_stack.info) as (client, alias, end_it):
+            tries = []
+
+            def pauses():
+                for number in range(1_000):
+                    tries.append(number)
+                    yield 0.02
+
+            writing = asyncio.create_task(write_in_bulk(client, lines_for(alias, 50), pauses()))
+            async with asyncio.timeout(30):
+                while len(tries) < 3:  # noqa: ASYNC110 - a counter
+                    await asyncio.sleep(0.001)
+            assert not writing.done()
+            await end_it()
+            await writing
+            await client.indices.refresh(index=alias)
+            return (await client.count(index=alias))["count"]
+
+    assert asyncio.run(scenario()) == 50
+
+
+def test_a_search_node_that_takes_nothing_for_long_ends_a_seeding_with_what_to_do(live_stack):
+    async def scenario():
+        async with full_disk(live_stack.info) as (client, alias, _):
+            with pytest.raises(SeedingFailed) as failed:
+                await write_in_bulk(client, lines_for(alias, 50), (0.01, 0.01))
+            return str(failed.value)
+
+    said = asyncio.run(scenario())
+    assert said.startswith("Elasticsearch did not take all of the catalogue: it refused lines")
+    assert "read-only-allow-delete" in said
+    assert said.endswith("seed again: what is there already is no hindrance")
