@@ -4,5 +4,6 @@
 - `predicted`: one cell, before it is offered. `constants`: the two that are fitted, at low load.
 - `measured`: one cell, live. `compared`: one beside the other, request by request.
 - `campaign`: the list of cells, done one after the other, resumable. `invariance`: one at several
-  scales. `record`: what was found, to be committed. `page`: in words.
+  scales. `sameness`: one day at several speeds. `record`: what was found, to be committed. `page`:
+  in words.
 """

@@ -19,6 +19,8 @@ from headroom.fidelity.part_kills import PARTS, PartKills, part_kills
 from headroom.fidelity.part_page import tally
 from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
+from headroom.fidelity.sameness import TOLERANCE as TOLERANCE_OF_RATIO
+from headroom.fidelity.sameness import sameness
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
 
 RUNS = Path("runs/fidelity")
@@ -83,6 +85,13 @@ def native(
     say(f"{done} cells done, {left} left; {folder / campaign.occasion / NATIVE}")
     rows = promised([cell for system in chosen for cell in campaign.results(system)])
     show("native: median error over the valid cells", PROMISED, rows)
+
+
+@fidelity_app.command("sameness")
+def same(occasion: Occasion = None, folder: Folder = RUNS) -> None:
+    """Offer the same day as it is, compressed and dilated (six minutes): what comes is the same."""
+    found = sameness(folder, occasion or f"{now():%Y-%m-%d}", say)
+    say(f"hit ratios within {TOLERANCE_OF_RATIO:.0%}: {'yes' if found.inside else 'NO'}")
 
 
 @fidelity_app.command("failover")

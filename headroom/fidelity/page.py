@@ -7,6 +7,7 @@ from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.native_page import native_section
+from headroom.fidelity.page_sections import overload_section, sameness_section, warm_up_section
 from headroom.fidelity.part_page import parts_section
 from headroom.fidelity.promises import Promise, promises, shown
 from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, of_kind
@@ -43,7 +44,8 @@ def page(record: FidelityRecord) -> str:
     cells = [cell for occasion in occasions for cell in occasion.cells]
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
     sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
-    sections += [_overloads(occasions), _warm_ups(occasions), _failovers(occasions)]
+    sections += [sameness_section(occasions), overload_section(occasions)]
+    sections += [warm_up_section(occasions), _failovers(occasions)]
     sections.append(parts_section(record.parts))
     sections.append(native_section(record.natives))
     for occasion in occasions:
@@ -201,61 +203,6 @@ def _hit_ratios(occasions: Sequence[Occasion]) -> str:
             f"| {min(live):.0%} to {max(live):.0%} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _overloads(occasions: Sequence[Occasion]) -> str:
-    """Cells whose callers were predicted to try again."""
-    rows = []
-    for occasion in occasions:
-        for cell in occasion.cells:
-            found = {metric.metric: metric for metric in cell.metrics}
-            again = found.get("attempts_per_request")
-            if again is None or again.predicted <= 1:
-                continue
-            lost = found["error_fraction"]
-            rows.append(
-                f"| {occasion.name} | {cell.topology} | {cell.target:.0%} | {cell.requests} "
-                f"| {lost.measured:.2%} ({lost.predicted:.2%}) "
-                f"| {again.measured:.3f} ({again.predicted:.3f}) "
-                f"| {shown(found['throughput_per_s'].error, is_points=False)} "
-                f"| {'yes' if cell.valid else 'NO'} |"
-            )
-    if not rows:
-        return ""
-    head = [
-        "## Overload and retries\n",
-        "Callers give up and try again, and the servers go on with what nobody waits for any "
-        "more. Live (predicted); the load is what patient callers would ask for.\n",
-        "| occasion | topology | load | requests | not answered in the end | attempts a request "
-        "| error of the answers a second | valid |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*head, *rows]) + "\n"
-
-
-def _warm_ups(occasions: Sequence[Occasion]) -> str:
-    """How an empty cache filled, stretch by stretch."""
-    rows = []
-    for occasion in occasions:
-        for cell in occasion.cells:
-            if not cell.warm_up:
-                continue
-            ratios = ", ".join(f"{s.measured:.0%} ({s.predicted:.0%})" for s in cell.warm_up)
-            rows.append(
-                f"| {occasion.name} | {cell.target:.0%} | {ratios} "
-                f"| {sum(stretch.lookups for stretch in cell.warm_up)} "
-                f"| {cell.same_outcome_fraction:.2%} | {'yes' if cell.valid else 'NO'} |"
-            )
-    if not rows:
-        return ""
-    head = [
-        "## A cold cache\n",
-        "The cell begins with an empty cache. Hit ratio of the look-ups of each eighth of its "
-        "time, live (predicted).\n",
-        "| occasion | busiest machine | hit ratio by eighths | look-ups | as predicted | valid |",
-        "|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*head, *rows]) + "\n"
 
 
 def _invariance(occasions: Sequence[Occasion]) -> str:

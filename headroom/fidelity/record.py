@@ -23,6 +23,7 @@ from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
 from headroom.fidelity.part_kills import PartKills
+from headroom.fidelity.sameness import Sameness, stored_in
 from headroom.fidelity.topologies import Topology
 
 NOTE = "note.md"
@@ -64,6 +65,7 @@ class Occasion(Record):
     # By topology: the same requests at several scales.
     invariance: dict[str, tuple[MeasuredFidelity, ...]] = Field(default_factory=dict)
     failovers: Failovers | None = None
+    sameness: Sameness | None = None
 
     @property
     def cells(self) -> tuple[MeasuredFidelity, ...]:
@@ -150,6 +152,7 @@ def occasion_of(campaign: Campaign) -> Occasion | None:
         topologies=tuple(topologies),
         invariance=invariance,
         failovers=read(kills, Failovers) if kills.is_file() else None,
+        sameness=stored_in(campaign.folder / campaign.occasion),
     )
 
 

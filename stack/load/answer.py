@@ -1,6 +1,7 @@
 """What is read of an HTTP answer: status, size, cache outcome and the server's own timings."""
 
 from math import isnan, nan
+from zlib import crc32
 
 import httptools
 
@@ -18,6 +19,7 @@ class Answer:
     __slots__ = (
         "_parser",
         "body_bytes",
+        "body_crc32",
         "cache",
         "coalesced",
         "complete",
@@ -35,6 +37,7 @@ class Answer:
         """Forget the last answer; the next bytes begin a new one."""
         self.status = 0
         self.body_bytes = 0
+        self.body_crc32 = 0
         self.cache = 0  # index into CACHE_OUTCOMES
         self.coalesced = False  # missed, and waited for another request's read
         self.replica = b""
@@ -59,8 +62,9 @@ class Answer:
             self._read_timings(value)
 
     def on_body(self, body: bytes) -> None:
-        """Count, do not keep."""
+        """Count and sum up, do not keep."""
         self.body_bytes += len(body)
+        self.body_crc32 = crc32(body, self.body_crc32)
 
     def on_message_complete(self) -> None:
         """The whole answer has arrived."""

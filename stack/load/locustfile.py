@@ -151,6 +151,7 @@ class Schedule:
             done_s - self.start_s,
             *answer.timings_s,
             answer.body_bytes,
+            answer.body_crc32,
             answer.status,
             answer.cache,
             self.replicas.setdefault(answer.replica, len(self.replicas) - 1),
@@ -232,7 +233,22 @@ def _row(
     sent_s: float, done_s: float = float("nan"), *, attempts: int = 1, end: int
 ) -> tuple[float, ...]:
     unknown = float("nan")
-    return (sent_s, done_s, unknown, unknown, unknown, unknown, 0, 0, 0, -1, False, attempts, end)
+    return (
+        sent_s,
+        done_s,
+        unknown,
+        unknown,
+        unknown,
+        unknown,
+        0,
+        0,
+        0,
+        0,
+        -1,
+        False,
+        attempts,
+        end,
+    )
 
 
 def _statistics(stats: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ JOURNAL = np.dtype(
         ("search_s", "f4"),
         ("app_s", "f4"),  # all of the replica's time
         ("bytes", "i4"),
+        ("body_crc32", "u4"),
         ("status", "i2"),
         ("cache", "i1"),  # index into answer.CACHE_OUTCOMES
         ("replica", "i1"),  # index into the replicas that the generator names; -1: not told

@@ -228,6 +228,7 @@ def _write(
         "attempts": pa.array(rows["attempts"]),
         "replica": _named(rows["replica"], offered.replicas),
         "bytes": pa.array(rows["bytes"]),
+        "body_crc32": pa.array(rows["body_crc32"]),
         **{name: _known(rows[name]) for name in ("cache_s", "db_s", "search_s", "app_s")},
         "error": _named(rows["end"], [name or "" for name in ERRORS], empty=""),
     }

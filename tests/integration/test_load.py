@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,7 @@ def test_every_request_is_sent_written_and_counted_by_locust_too(
     assert rows["error"].isna().all()
     assert (rows["status"] == 200).all()
     assert (rows["bytes"] == 300).all()
+    assert (rows["body_crc32"] == crc32(b"x" * 300)).all()
     assert (rows["cache"] == "miss").all()
     assert (rows["replica"] == "api-1").all()
     assert rows["coalesced"].all()
