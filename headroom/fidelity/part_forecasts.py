@@ -37,7 +37,6 @@ TTL_S = 60.0  # longer than a run: what is missing is missing by the flush
 AFTER_FLUSH_S = 3.0  # in which misses are counted
 DRAWS = 20_000
 COVERED = (0.05, 0.95)
-WAKES_S = 0.02  # within which a process sees what has happened, and its log says so
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,17 @@ def even_trace(scenario: Scenario, seed: int) -> Trace:
     return replace(trace, arrival_s=np.arange(len(trace)) / LOAD_PER_S)
 
 
-def forecast(part: str, scenario: Scenario, trace: Trace, at_s: float, seed: int) -> PartForecast:
-    """What happens to these requests when the part goes at that time."""
+def forecast(
+    part: str, scenario: Scenario, trace: Trace, at_s: float, seed: int, *, latency_s: float = 0.0
+) -> PartForecast:
+    """What happens to these requests when the part goes at that time.
+
+    Args:
+        latency_s: of a request, usually: so long it is under way at a server that may die.
+    """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(50,)))
     if part == "api":
-        return _of_server(trace, at_s, rng)
+        return _of_server(trace, at_s, latency_s, rng)
     if part == "redis":
         return _of_redis(trace, at_s, rng)
     return _of_cache(scenario, trace, at_s, seed)
@@ -129,22 +134,32 @@ def tries_until_left_alone(
     return met
 
 
-def _of_server(trace: Trace, at_s: float, rng: np.random.Generator) -> PartForecast:
+def _of_server(
+    trace: Trace, at_s: float, latency_s: float, rng: np.random.Generator
+) -> PartForecast:
     """The dead one may be any of the servers, the turns at any place, the instant at any gap."""
     gap_s = 1 / LOAD_PER_S
-    last = [
-        tries_until_left_alone(REPLICAS, state, dead)[-1]
-        for state in range(REPLICAS)
-        for dead in range(REPLICAS)
-    ]
-    outages_s = rng.choice(last, DRAWS) * gap_s + rng.uniform(0, gap_s, DRAWS)
-    outages_s += rng.uniform(0, WAKES_S, DRAWS)
+    met = np.array(
+        [
+            tries_until_left_alone(REPLICAS, state, dead)
+            for state in range(REPLICAS)
+            for dead in range(REPLICAS)
+        ]
+    )
+    # What was under way at the dead one has failed there too, and counts.
+    under_way = LOAD_PER_S / REPLICAS * latency_s
+    left = MAX_FAILS - np.minimum(rng.poisson(under_way, DRAWS), MAX_FAILS)
+    drawn = met[rng.integers(len(met), size=DRAWS), np.maximum(left, 1) - 1]
+    outages_s = (drawn * gap_s + rng.uniform(0, gap_s, DRAWS)) * (left > 0)
     probes = max(0.0, (float(trace.arrival_s[-1]) - at_s) / FAIL_TIMEOUT_S)
-    # A read under way at its death is tried again, too; each is there for a few ms of its gap.
     slowed = Estimate(
         value=MAX_FAILS + probes, low=MAX_FAILS, high=MAX_FAILS + math.floor(probes) + 1
     )
-    return PartForecast(_spread(outages_s), Estimate(value=0.0, low=0.0, high=0.0), slowed)
+    lost = under_way * float(trace.is_operation("favourite_add").mean())  # a write is not repeated
+    failed = Estimate(
+        value=lost, low=0.0, high=float(np.quantile(rng.poisson(lost, DRAWS), COVERED[1]))
+    )
+    return PartForecast(_spread(outages_s), failed, slowed)
 
 
 def _of_redis(trace: Trace, at_s: float, rng: np.random.Generator) -> PartForecast:

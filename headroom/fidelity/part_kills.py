@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from sim.scenario import Scenario
 from sim.workload import Trace
 from stack.load.generator import Progress
 from stack.load.run import LoadResult, run_load
-from stack.load.validity import Limits
 from stack.local import StackInfo, kill_part, start_part
 
 Say = Callable[[str], None]
@@ -39,6 +38,7 @@ PARTS = ("api", "redis", "cache")
 KILLS = 10
 EARLIEST_S, LATEST_S = 3.5, 4.5  # of a kill, within the run
 AHEAD_S = 1.5  # the clock for the kill is set when it is so near
+USUAL_S, USUAL_SEED = 3.0, 0  # of load without a kill, for the usual latency
 BACK_WITHIN_S, LOOKS_EVERY_S = 30.0, 0.005
 LOG_WITHIN_S = 15.0  # the balancer writes its log in blocks
 
@@ -99,8 +99,10 @@ def part_kills(
         found += read(path, PartKills).kills
     if len(found) < kills:
         with running_stack(scenario, lambda _line: None, name=f"failover-{part}") as info:
+            latency_s = _usual_latency_s(scenario, info, folder) if part == "api" else 0.0
             for number in range(len(found), kills):
-                kill = _Experiment(part, scenario, info, folder, seed * 1_000 + number).kill()
+                this = seed * 1_000 + number
+                kill = _Experiment(part, scenario, info, folder, this, latency_s).kill()
                 found.append(kill)
                 say(line(kill))
                 result = PartKills(
@@ -143,6 +145,8 @@ class _Strike:
         if self.timer is None:
             raise FailoverLost("the load ended before the kill")
         self.timer.join()
+        if not self.struck_unix_s:
+            raise FailoverLost("the kill failed: the part may not have been there")
         return self.struck_unix_s
 
 
@@ -155,6 +159,7 @@ class _Experiment:
     info: StackInfo
     folder: Path
     seed: int
+    latency_s: float  # usual one, seen before the first kill
     back_unix_s: float = field(default=0.0, init=False)
 
     def kill(self) -> PartKill:
@@ -163,7 +168,7 @@ class _Experiment:
         name = f"{self.part}-{self.seed}"
         at_s = float(rng.uniform(EARLIEST_S, LATEST_S))
         trace = even_trace(self.scenario, self.seed)
-        told = forecast(self.part, self.scenario, trace, at_s, self.seed)
+        told = forecast(self.part, self.scenario, trace, at_s, self.seed, latency_s=self.latency_s)
         said = StatedForecast(
             part=self.part,
             at_s=at_s,
@@ -177,7 +182,7 @@ class _Experiment:
         strike = _Strike(at_s, lambda: self._act(member))
         empty_cache(self.info)
         out = self.folder / f"{name}.load.parquet"
-        result = self._loaded(name, trace, out, strike)
+        result = loaded(self.scenario, self.info, self.folder, name, trace, progress=strike)
         struck_s = strike.finished() - result.started_at.timestamp()
         if self.part == "api":
             start_part(self.info.folder, member)
@@ -208,22 +213,6 @@ class _Experiment:
             starter.join()
         return struck_unix_s
 
-    def _loaded(self, name: str, trace: Trace, out: Path, strike: _Strike) -> LoadResult:
-        info = self.info
-        assert info.base_url is not None
-        return run_load(
-            write_trace(Run(self.folder), name, trace),
-            info.base_url,
-            out,
-            catalogue=catalogue_of(self.scenario),
-            credentials=credentials_of(info),
-            run_id=name,
-            timeout_s=LENGTH_S,
-            pids_by_part=pids_of(info),
-            limits=Limits(),
-            progress=strike,
-        )
-
     def _seen(self, rows: Any, result: LoadResult, struck_s: float) -> tuple[float, int]:
         """How long it lasted, and how many took a longer way."""
         start_unix_s = result.started_at.timestamp()
@@ -234,11 +223,51 @@ class _Experiment:
         asked = rows["operation"].isin(["list", "favourites"]).to_numpy()
         cache = rows["cache"].astype(str).to_numpy()
         if self.part == "redis":
-            past = rows["done_s"].to_numpy(dtype=float)[asked & (cache == "none")]
+            # By when they were sent: an answer from the database may be slow for its own reasons.
+            past = rows["sent_s"].to_numpy(dtype=float)[asked & (cache == "none")]
             back_s = self.back_unix_s - start_unix_s
             return (float(past.max()) - back_s if past.size else 0.0), int(past.size)
         after = in_window(rows["intended_s"].to_numpy(dtype=float), struck_s)
         return 0.0, int((asked & after & (cache == "miss")).sum())
+
+
+def loaded(
+    scenario: Scenario,
+    info: StackInfo,
+    folder: Path,
+    name: str,
+    trace: Trace,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+) -> LoadResult:
+    """Offer the requests; their rows are in `<name>.load.parquet`."""
+    assert info.base_url is not None
+    return run_load(
+        write_trace(Run(folder), name, trace),
+        info.base_url,
+        folder / f"{name}.load.parquet",
+        catalogue=catalogue_of(scenario),
+        credentials=credentials_of(info),
+        run_id=name,
+        timeout_s=LENGTH_S,
+        pids_by_part=pids_of(info),
+        progress=progress,
+    )
+
+
+def _usual_latency_s(scenario: Scenario, info: StackInfo, folder: Path) -> float:
+    """Of a request while all parts live, mean."""
+    trace = even_trace(scenario, USUAL_SEED)
+    count = int(USUAL_S * LOAD_PER_S)
+    few = replace(
+        trace,
+        **{
+            name: getattr(trace, name)[:count] for name in ("arrival_s", "operation", "key", "user")
+        },
+    )
+    loaded(scenario, info, folder, "usual", few)
+    rows = pq.read_table(folder / "usual.load.parquet").to_pandas()
+    return float(rows["latency_s"].mean())
 
 
 def _taking_connections(port: int | None) -> float:

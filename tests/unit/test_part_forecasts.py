@@ -51,6 +51,9 @@ def test_a_dead_server_is_left_alone_after_three_refusals_and_probed_later() -> 
     told = forecast("api", scenario, even_trace(scenario, 3), 4.0, seed=3)
     assert 3 <= told.slowed.value <= 5
     assert 4 / LOAD_PER_S < told.outage_s.value < 12 / LOAD_PER_S
+    slow = forecast("api", scenario, even_trace(scenario, 3), 4.0, seed=3, latency_s=0.1)
+    assert slow.outage_s.value < told.outage_s.value  # what was under way has failed there too
+    assert slow.failed.value == pytest.approx(LOAD_PER_S / 3 * 0.1 * 0.1, rel=0.3)
 
 
 def test_the_last_server_returns_to_redis_before_the_longest_pause_is_over() -> None:
