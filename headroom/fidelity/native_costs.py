@@ -23,12 +23,12 @@ from stack.load.run import LoadResult, run_load
 from stack.local import StackInfo
 
 Say = Callable[[str], None]
-TRIES = 2  # of a disturbed calibration
+TRIES = 3  # of a disturbed calibration: all cells of its start hang on it
 BURST_EVERY_S, BURSTS_FOR_S = 0.1, 4.0
 
 
 def calibrated(system: System, info: StackInfo, folder: Path, say: Say) -> NativeCosts:
-    """Measure what requests cost now; once more when the machine was disturbed. Stored."""
+    """Measure what requests cost now; again when the machine was disturbed. Stored."""
     run = _run(folder, system.scenario)
     for _ in range(TRIES):
         began_s = time.monotonic()
