@@ -52,7 +52,8 @@ def _summary(record: DiagnosisRecord) -> str:
     lines = [
         "## In short\n",
         "| occasion | faults | named right (kind and component) | 95 % interval "
-        "| called sure, of these right | healthy runs | false alarms | INVALID runs |",
+        "| called sure, of these right | healthy runs "
+        "| false alarms, of these in valid runs | INVALID runs |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for occasion in record.occasions:
@@ -63,17 +64,24 @@ def _summary(record: DiagnosisRecord) -> str:
         invalid = sum(not trial.valid for trial in occasion.trials)
         lines.append(
             f"| {occasion.name} ({occasion.role}) | {len(faults)} | {right} | {interval} "
-            f"| {_sure(faults)} | {len(healthy)} | {sum(not trial.right for trial in healthy)} "
-            f"| {invalid} |"
+            f"| {_sure(faults)} | {len(healthy)} | {_alarms(healthy)} | {invalid} |"
         )
     lines.append(
         "\nThe limits were learnt from the learning occasion's healthy runs, and the rules made "
         "with its faults in sight and judged it anew; a blind one was offered afterwards, with "
         "other seeds and loads, and each run diagnosed before the next. An ended one was begun as "
         "a blind one and given up for the flaws that its first runs showed. INVALID runs count "
-        "like the others: some faults are reasons for it themselves.\n"
+        "like the others: some faults are reasons for it themselves. A healthy run may be "
+        "disturbed by others on the machine; where the validity rules say so too, an alarm is "
+        "told apart.\n"
     )
     return "\n".join(lines)
+
+
+def _alarms(healthy: Sequence[ScoredTrial]) -> str:
+    """All of them, and those in runs that nothing but the diagnosis calls disturbed."""
+    alarms = [trial for trial in healthy if not trial.right]
+    return f"{len(alarms)}, {sum(trial.valid for trial in alarms)}"
 
 
 def _sure(faults: Sequence[ScoredTrial]) -> str:

@@ -55,7 +55,7 @@ def test_a_wrong_name_and_a_false_alarm_are_counted_and_told() -> None:
     )
     occasion = ScoredOccasion(name="by hand", role="blind", machine={}, trials=trials)
     text = page(DiagnosisRecord(limits=Limits(healthy={}), occasions=(occasion,)))
-    assert "| by hand (blind) | 2 | 1 | 9% to 91% | 2, 1 | 2 | 1 | 0 |" in text
+    assert "| by hand (blind) | 2 | 1 | 9% to 91% | 2, 1 | 2 | 1, 1 | 0 |" in text
     assert "| slower service | 2 |  | 1 | 1 |  |" in text
     assert "said fewer slots: said so" in text
     assert "said slow hop: said so" in text
