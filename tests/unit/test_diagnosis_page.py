@@ -30,6 +30,33 @@ def test_the_record_comes_back_as_it_was_stored(record: DiagnosisRecord, tmp_pat
     assert DiagnosisRecord.of(tmp_path / "again.json") == record
 
 
+@pytest.mark.parametrize(
+    ("injected", "reason"),
+    [
+        (Kind.NOISY_NEIGHBOUR, "foreign CPU: "),
+        (Kind.GENERATOR_LIMITED, "drops: "),
+        (Kind.WRONG_STATUS, "wrong status codes: "),
+    ],
+)
+def test_what_makes_a_run_untrue_made_it_invalid_with_its_reason(
+    record: DiagnosisRecord, injected: Kind, reason: str
+) -> None:
+    blind = [each for each in record.occasions if each.role == "blind"]
+    trials = [each for one in blind for each in one.trials if each.injected == injected]
+    assert len(trials) >= 2
+    for each in trials:
+        assert not each.valid
+        assert any(text.startswith(reason) for text in each.reasons)
+
+
+def test_a_blind_occasion_names_at_least_38_of_40_faults(record: DiagnosisRecord) -> None:
+    (blind,) = (each for each in record.occasions if each.role == "blind")
+    assert (len(blind.faults), len(blind.healthy)) == (40, 20)
+    assert sum(each.right for each in blind.faults) >= 38
+    # Somebody else's work disturbed one healthy run, and it is INVALID for it.
+    assert not [each for each in blind.healthy if each.valid and not each.right]
+
+
 def trial(injected: Kind, found: Kind) -> ScoredTrial:
     return ScoredTrial(
         topology="three-replicas",
