@@ -65,9 +65,11 @@ class FamilyState:
         return alive and self.stored_stamp[entry] == stamp
 
     def fill(self, attempt: Asker, variant: int) -> None:
-        """Store the attempt's key, stamped as of its lookup."""
+        """Store the attempt's key, unless it was invalidated since the attempt's lookup."""
         key = self.key_of(attempt)
-        stamp = attempt.stamps.get(self.family.name, self.stamp(key))
+        stamp = self.stamp(key)
+        if attempt.stamps.get(self.family.name, stamp) != stamp:
+            return  # it would take the place of what was read since
         self.expires_s[variant, key] = self.clock.now + self.family.ttl_s
         self.stored_stamp[variant, key] = stamp
 

@@ -72,15 +72,14 @@ def land(w: World, a: int, good: bool) -> None:
 
 @compiled
 def fill(w: World, a: int, step: Any) -> None:
-    """Store an entry, stamped as of its lookup, and let those who wait for it go on."""
+    """Store an entry, unless invalidated since its lookup; let those who wait for it go on."""
     g, attempt, family = w.g[0], w.attempts[a], w.families[step.a]
     if not g.caches_down:
         key = (attempt.user if family.by_user else attempt.key) % family.keys
-        stamp = w.stamps[a, step.a]
-        if stamp < 0:
-            group = key // family.keys_per_group
-            stamp = w.generations[family.generations_at + group] + family.epoch
-        cell = w.cells[family.cells_at + step.b * family.keys + key]
-        cell.expires_s, cell.stamp = g.now + family.ttl_s, stamp
+        group = key // family.keys_per_group
+        stamp = w.generations[family.generations_at + group] + family.epoch
+        if w.stamps[a, step.a] in (-1, stamp):  # no lookup, or under the same generations
+            cell = w.cells[family.cells_at + step.b * family.keys + key]
+            cell.expires_s, cell.stamp = g.now + family.ttl_s, stamp
     if attempt.flight >= 0 and attempt.flight_family == step.a:
         land(w, a, True)

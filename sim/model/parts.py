@@ -172,7 +172,8 @@ class CacheFamily:
         keyed_by: the request's key, or its user.
         keys_per_group: key k belongs to generation group k // keys_per_group; an entry counts
             only while its group and the whole family have not been invalidated since the lookup
-            that led to its fill: a fill cannot bring back what an invalidation removed meanwhile.
+            that led to its fill: a fill that comes after an invalidation neither brings back what
+            that removed nor takes the place of what was read since.
         coalesce: single flight: while one attempt fetches a missing entry, others that look it up
             under the same generations wait for its fill and go on as hits do; if it fails, they
             fail too. An attempt leads at most one flight at a time.
