@@ -50,6 +50,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _with_body(scope)
         began = perf_counter()
         trace = begin_trace(_request_id(scope), keeps_steps=self._telemetry is not None)
         own = self._own_writes
@@ -103,6 +104,11 @@ class Observed:
             (b"server-timing", trace.server_timing(perf_counter() - began).encode()),
             *trace.headers,
         ]
+
+
+def _with_body(scope: Scope) -> Scope:
+    """HEAD is GET in all, budgets too; the server leaves the body out."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 async def _answer(read: Read, send: Send) -> None:

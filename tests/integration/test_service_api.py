@@ -239,6 +239,32 @@ def test_only_administrators_change_products_and_only_known_fields(api, as_user)
 
 
 @pytest.mark.feature(
+    "10 api: HEAD tells what GET would send",
+    endpoint="HEAD /api/v1/products",
+    module="stack/service/middleware.py",
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/products?limit=3",
+        f"/api/v1/products/{product_id(3)}",
+        f"/api/v1/products/{product_id(10**7)}",
+        "/images/products/3/thumbnail.webp",
+        "/openapi.json",
+    ],
+)
+def test_head_says_what_get_would_send_and_sends_nothing(api, path):
+    whole = api.get(path)
+    head = api.head(path)
+    assert head.status_code == whole.status_code
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
+    assert int(head.headers["content-length"]) > 0
+    assert head.content == b""
+    assert api.get(path).content[:1] == whole.content[:1]  # nothing is left in the connection
+
+
+@pytest.mark.feature(
     "8 observability: the seven metrics",
     endpoint="GET /metrics",
     module="stack/service/metrics.py",
