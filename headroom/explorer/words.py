@@ -120,7 +120,8 @@ def _engine(now: Seen, old: Seen | None) -> dict[str, Any]:
         return None if found is None else figure_of(found)
 
     source = "compiled engine"
-    return _card("engine", "p95 at the daily peak", "s", at_peak(now), at_peak(old), source=source)
+    title = "p95 at the peak, simulated"
+    return _card("engine", title, "s", at_peak(now), at_peak(old), source=source)
 
 
 def _capacity(now: Seen, old: Seen | None) -> dict[str, Any]:

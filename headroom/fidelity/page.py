@@ -21,9 +21,9 @@ while the real nginx, API, Redis, MongoDB and Elasticsearch do the real work ins
 that proves: that the model has the structure of the system (routing, caches, expiry, clearing,
 joined reads, replica sets, and how waiting at one machine moves the next) and follows it request by
 request, tails included. What it does not prove: how fast any hardware is, nor that a machine queues
-as its gate does, for the gate's queue (slots, first come first served) is arithmetic that the model
-shares. That comes from native calibration, whose errors are wider and are told in the capacity
-report.
+as its gate does, for the gate's queue (slots, first come first served, or all at once) is
+arithmetic that the model shares. That comes from native calibration, whose errors are wider and are
+told in the capacity report.
 
 Each cell was predicted, and the prediction stored and hashed, before its load was offered. The
 model's only fitted figures are two constants (real time outside the holds, and after each hold),
