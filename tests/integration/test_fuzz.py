@@ -150,13 +150,12 @@ def faults_of_graph(info, cases):
         def ask(body):
             answer = api.post("/graphql", json=body)
             statuses[answer.status_code] += 1
-            failed = answer.status_code not in {200, 422}
-            if answer.status_code == 200:
-                codes = [
-                    e.get("extensions", {}).get("status", 0)
-                    for e in answer.json().get("errors", ())
-                ]
-                failed = any(code >= 500 for code in codes)
+            failed = answer.status_code not in {200, 400, 422}
+            if answer.status_code in {200, 400}:
+                told = [e.get("extensions", {}) for e in answer.json().get("errors", ())]
+                failed = any(each.get("status", 0) >= 500 for each in told)
+                if answer.status_code == 400:  # the name of an operation that is not there
+                    failed = failed or [each.get("code") for each in told] != ["NO_OPERATION"]
             if failed:
                 faults.append((body, answer.status_code, answer.text[:300]))
 

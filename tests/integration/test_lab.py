@@ -133,6 +133,10 @@ def test_the_first_notebook_runs_to_its_end_and_nothing_of_it_stays(project: Pat
         run_in_a_new_cell(page, 'left = hr.stack(s, name="left").start(); "the stack is up"')
         output(page, "'the stack is up'").wait_for()
         footprint = Footprint.of(status(project / stack_folder("left").relative_to(Path.cwd())))
+        run_in_a_new_cell(page, "hr.predict(s, left)")
+        output(page, "calibrating at low load …").wait_for()
+        page.locator('.jp-Toolbar [data-command="notebook:interrupt-kernel"]').first.click()
+        output(page, "interrupted; what was done so far is kept").wait_for()
         kernels = server.children(recursive=True)
         browser.close()  # the tab is closed, the kernel and its stack go on
         assert all(process.is_running() for process in (*kernels, *footprint.processes))
