@@ -1,5 +1,7 @@
 """Two runs side by side: what is called a change, and what is not."""
 
+import itertools
+import json
 import math
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from headroom.diff.records import Change, LoadFigures
 from headroom.diff.sentence import COLUMNS, rows, sentence
 from headroom.variants import variant
 from sim.scenario_file import dump_yaml
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
@@ -246,3 +250,26 @@ def test_invalid_runs_are_said_to_judge_nothing(runs: tuple[Run, Run]) -> None:
         run.write(summary.model_copy(update={"cells": cells}))
         run.path(Verdict).unlink()
     assert "nothing can be judged" in run_diff(before, after).sentence
+
+
+def recorded(name: str) -> list[RunFigures]:
+    return [
+        RunFigures.model_validate(each) for each in json.loads((DATA / name).read_text("utf-8"))
+    ]
+
+
+def test_nine_in_ten_pairs_of_recorded_runs_of_one_scenario_have_no_significant_change() -> None:
+    pairs = list(itertools.combinations(recorded("same_scenario_runs.json"), 2))
+    found = [with_significance(measured_changes(*pair)) for pair in pairs]
+    assert len(pairs) >= 10
+    assert all(any(change.valid for change in each) for each in found)
+    alarms = sum(any(change.significant for change in each) for each in found)
+    assert alarms <= len(pairs) / 10
+
+
+def test_a_recorded_run_with_slow_queries_names_latency_and_the_database() -> None:
+    (slowed,) = recorded("slowed_runs.json")
+    for before in recorded("same_scenario_runs.json"):
+        found = with_significance(measured_changes(before, slowed))
+        assert {"mean_s"} <= {change.metric for change in found if change.significant}
+        assert lanes(found)[0].component == "database (MongoDB)"
