@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from headroom.diagnose.entries import Lookups, lives_of
-from headroom.diagnose.records import EntryLives, Evidence, Figure
+from headroom.diagnose.records import EntryLives, Evidence, Figure, Measure
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.measured import Offered
 from headroom.fidelity.predicted import Simulated
@@ -87,7 +87,7 @@ def _of_the_load(found: Offered) -> Iterator[Figure]:
     seen = found.result.validity
     requests = max(1, seen.requests)
     gives_no_way = max(0.0, seen.foreign_cpu_fraction - seen.lower_cpu_fraction)
-    for measure, value in (
+    found_to_be: tuple[tuple[Measure, float], ...] = (
         ("dropped", seen.dropped / requests),
         ("unsent", max(0.0, 1 - seen.achieved_per_s / max(1e-9, seen.planned_per_s))),
         ("generator_cpu", seen.generator_cpu_fraction),
@@ -95,8 +95,9 @@ def _of_the_load(found: Offered) -> Iterator[Figure]:
         ("foreign_cpu", gives_no_way),
         ("wrong_status", seen.wrong_status / requests),
         ("errors", seen.failed / requests),
-    ):
-        yield Figure(measure=measure, predicted=0.0, measured=value, deviation=value)  # type: ignore[arg-type] # all are measures
+    )
+    for measure, value in found_to_be:
+        yield Figure(measure=measure, predicted=0.0, measured=value, deviation=value)
 
 
 def _shares(exact: Simulated, replicas: dict[str, int], wanted: int) -> Iterator[Figure]:
@@ -213,9 +214,9 @@ def _outside(exact: Simulated, found: Offered, inside_s: float) -> Figure:
     )
 
 
-def _relative(measure: str, where: str, predicted: float, measured: float) -> Figure:
+def _relative(measure: Measure, where: str, predicted: float, measured: float) -> Figure:
     return Figure(
-        measure=measure,  # type: ignore[arg-type] # all are measures
+        measure=measure,
         where=where,
         predicted=predicted,
         measured=measured,

@@ -81,6 +81,7 @@ def test_many_new_products_are_written_without_the_text_index_which_is_there_at_
     seed(settings, Catalogue(products=1_500, users=8, categories=4), look)
     assert seen == [(1_000, True), (1_500, True)]  # few: searches go on meanwhile
     seen.clear()
+    # A catalogue that counts as large, without seeding 100,000 products for it.
     monkeypatch.setattr("stack.infra.seed.MANY", 1_000)
     seed(settings, Catalogue(products=2_600, users=8, categories=4), look)
     assert seen == [(1_000, False), (2_000, False), (2_600, False)]
