@@ -111,11 +111,15 @@ def test_the_first_notebook_runs_to_its_end_and_nothing_of_it_stays(project: Pat
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         assert page.locator(".jp-NotebookPanel").count() == 1
         page.get_by_role("heading", name="Start here: one server, ten thousand users").wait_for()
+        # Before its kernel answers, JupyterLab would start another one for the cells, or ask which.
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
 
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         failed = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-        output(page, "loads counted; the peak is").or_(failed.first).first.wait_for()
+        ended_by = output(page, "loads counted; the peak is").or_(failed.first).first
+        shown = page.locator(".jp-OutputArea-output").all_inner_texts
+        until(ended_by.is_visible, "the notebook ran to its end", lambda: "\n".join(shown()), 400)
         assert failed.all_inner_texts() == []
         assert output(page, "starting the stack of assignment: done in").is_visible()
         assert page.locator(".headroom .answer .pill").count() == 2  # away, and compared
