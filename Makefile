@@ -29,7 +29,7 @@ explore: $(STATE)/workbench.done $(STATE)/kernel.done ## SCENARIO under sliders,
 
 test: $(STATE)/dev.done $(STATE)/servers.done $(STATE)/chromium.done $(STATE)/kernel.done ## all tests, live stack included
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow" -n 2 tests/unit tests/theory
-	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow and not alone" -n 2 --dist loadfile tests/integration
+	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "not slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 	@timeout -k 30 $(SECONDS_LIMIT) $(BIN)/pytest -m "alone and not slow" tests/integration
 
 test-slow: $(STATE)/dev.done $(STATE)/servers.done ## the long simulations behind the claims of the docs
