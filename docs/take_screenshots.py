@@ -60,7 +60,7 @@ def notebook(page: Page) -> None:
             (project / name).symlink_to(ROOT / name)
         with served(["lab", "--no-browser"], project, "/api/status") as url:
             page.goto(f"{url}/?token={TOKEN}")
-            page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # else no cell is run
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             done = page.locator(".jp-OutputArea-output", has_text="loads counted; the peak is")

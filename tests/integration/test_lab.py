@@ -1,5 +1,6 @@
 """JupyterLab in a real browser: the first notebook to its end, and nothing left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -85,6 +86,13 @@ def answers(url: str) -> bool:
         return False
 
 
+def connected(url: str) -> bool:
+    """Whether a page is connected to a kernel that answered."""
+    with urllib.request.urlopen(f"{url}/api/kernels?token={TOKEN}", timeout=5) as answer:
+        kernels = json.load(answer)
+    return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
+
+
 def output(page: Page, text: str) -> Locator:
     """What a cell showed, not its code."""
     return page.locator(".jp-OutputArea-output", has_text=text).first
@@ -111,8 +119,9 @@ def test_the_first_notebook_runs_to_its_end_and_nothing_of_it_stays(project: Pat
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         assert page.locator(".jp-NotebookPanel").count() == 1
         page.get_by_role("heading", name="Start here: one server, ten thousand users").wait_for()
-        # Before its kernel answers, JupyterLab would start another one for the cells, or ask which.
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
+        # "Run All Cells" before the kernel is connected runs none, and says nothing.
+        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first
+        until(lambda: connected(url) and idle.is_visible(), "the kernel is idle", patience_s=120)
 
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
