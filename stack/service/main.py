@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 
 from stack.gates.emulation import EmulatedStack
@@ -96,12 +97,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if emulated is not None:
             await emulated.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Headroom catalogue",
         version="1",
         lifespan=lifespan,
         docs_url="/docs",
         redoc_url=None,
+        static_url="/docs/static",
         generate_unique_id_function=lambda route: route.name,  # the client's names
     )
     install_handlers(app)
