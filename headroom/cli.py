@@ -19,21 +19,25 @@ from headroom.arguments import RUNS, AsJson, RunFolder, ScenarioName, scenario_a
 from headroom.artefacts import Run
 from headroom.claims.ledger import Ledger
 from headroom.commands import claims as claims_commands
+from headroom.commands import emulated as emulated_commands
 from headroom.commands import fault as fault_commands
 from headroom.commands import plan as plan_commands
 from headroom.commands import price as price_commands
 from headroom.commands import run as run_commands
 from headroom.console import interrupt, output, progress, say, show, show_json
 from headroom.diagnose import commands as diagnosis
+from headroom.emulated import state_in_words, utilisation_of
 from headroom.errors import HeadroomError
 from headroom.explorer.commands import explore
 from headroom.fidelity.commands import fidelity_app
 from headroom.live import reindex_stack, seed_stack, stack_spec
 from sim.errors import InvalidScenario, SimError
+from sim.scenario import Scenario
 from sim.scenario_file import json_schema
 from stack.errors import StackError
 from stack.load.errors import LoadError
 from stack.local import (
+    StackInfo,
     kill_part,
     logbook,
     restart,
@@ -126,10 +130,31 @@ def up(
     *,
     tls: Annotated[bool, typer.Option("--tls", help="HTTPS too, with a local certificate")] = False,
     faults: fault_commands.TakesFaults = False,
+    emulated: emulated_commands.Emulated = False,
+    scale: emulated_commands.Scale = None,
+    machines: emulated_commands.Machines = "3-10",
+    pace: emulated_commands.Pace = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Start the scenario's stack, seed it, and leave it running."""
     wanted = scenario_at(scenario)
+    if emulated:
+        topology = emulated_commands.emulated_topology(wanted, scale, machines, pace)
+        info = emulated_commands.started_emulated(
+            topology, name=name, port=port, tls=tls, faults=faults
+        )
+    else:
+        info = _started(wanted, name=name, port=port, tls=tls, faults=faults)
+    if as_json:
+        show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
+        return
+    output.print(f"ready: {info.base_url}   API docs {info.base_url}/docs", markup=False)
+    if info.https_url:
+        output.print(f"HTTPS: {info.https_url}   certificate {info.certificate}", markup=False)
+    output.print(f"administrator: admin@example.com  {info.admin_password}", markup=False)
+
+
+def _started(wanted: Scenario, *, name: str, port: int, tls: bool, faults: bool) -> StackInfo:
     folder = stack_folder(name)
     spec = stack_spec(wanted, name=name, http_port=port, tls=tls, faults=faults)
     info = start_detached(spec, folder, progress=say)
@@ -138,13 +163,7 @@ def up(
     except BaseException:
         stop(folder)
         raise
-    if as_json:
-        show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
-        return
-    output.print(f"ready: {info.base_url}   API docs {info.base_url}/docs", markup=False)
-    if info.https_url:
-        output.print(f"HTTPS: {info.https_url}   certificate {info.certificate}", markup=False)
-    output.print(f"administrator: admin@example.com  {info.admin_password}", markup=False)
+    return info
 
 
 @app.command()
@@ -161,14 +180,18 @@ def show_status(name: StackName = "default", as_json: AsJson = False) -> None:
     if as_json:
         show_json(json.loads(info.model_dump_json(exclude={"admin_password", "jwt_secret"})))
         return
+    used = utilisation_of(info)
     show(
         f"{info.name}: {info.state}   {info.base_url or ''}",
-        ("part", "state", "pid", "port", "waits for"),
+        ("part", "state", "pid", "port", "waits for", *(["used"] if used else [])),
         [
             (p.name, p.state, str(p.pid or "–"), str(p.port or "–"), p.waits_for or "")
+            + ((f"{used[p.name]:.0%}" if p.name in used else "",) if used else ())
             for p in info.parts
         ],
     )
+    if info.spec.emulation is not None:
+        output.print(state_in_words(info), markup=False, soft_wrap=True)
     for part in info.parts:
         if part.state == "dead":
             output.print(f"{part.name} ended with exit code {part.exit_code}:", markup=False)

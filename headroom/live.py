@@ -12,7 +12,7 @@ import psutil
 import redis
 
 from headroom.dilation import dilated
-from sim.scenario import Scenario
+from sim.scenario import Api, Scenario
 from stack.errors import PartFailed
 from stack.gates.emulation import Emulation
 from stack.infra.catalogue import Catalogue
@@ -20,7 +20,7 @@ from stack.infra.limits import Limits
 from stack.infra.settings import SeedSettings
 from stack.load.priority import run_in_real_time
 from stack.load.requests import Credentials
-from stack.local import RunningStack, StackInfo, StackSpec, stack_folder, start
+from stack.local import AutoscalingPolicy, RunningStack, StackInfo, StackSpec, stack_folder, start
 from stack.worker.changes import BATCH as INDEX_BATCH
 from stack.worker.rebuild import rebuild
 from stack.worker.settings import IndexerSettings
@@ -49,6 +49,7 @@ def stack_spec(
     if emulation is not None:
         scenario = dilated(scenario)
     topology = scenario.topology
+    scaling = None if emulation is None else autoscaling_of(topology.api)
     environment = {
         "HEADROOM_CATALOGUE": json.dumps(scenario.workload.catalogue.model_dump()),
         "HEADROOM_PAGING": topology.api.paging,
@@ -92,6 +93,22 @@ def stack_spec(
         tls=tls,
         takes_faults=faults,
         emulation=emulation,
+        autoscaling=scaling,
+    )
+
+
+def autoscaling_of(api: Api) -> AutoscalingPolicy | None:
+    """The policy of API servers in the words of the stack."""
+    scaling = api.autoscaling
+    if scaling is None:
+        return None
+    return AutoscalingPolicy(
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        target_fraction=scaling.target_cpu_fraction,
+        period_s=scaling.evaluation_period_s,
+        boot_s=scaling.boot_s,
+        cooldown_s=scaling.cooldown_s,
     )
 
 

@@ -16,6 +16,7 @@
     ├── InvalidLogSearch    no such level, time or pattern to search the logs for
     ├── SeedingFailed       a server did not take all of a catalogue
     ├── ScaleRefused        no such number of replicas, or of such parts
+    ├── NoAutoscaler        the stack has no autoscaler whose clock could be set
     ├── PartFailed          a part ended, or never became ready; carries its last log lines
     └── SupervisorLost      the supervisor ended without saying why
 
@@ -253,6 +254,20 @@ class ScaleRefused(StackError):
         return (
             f"cannot run {self.values['count']} of {self.values['kind']!r}; "
             f"allowed: {self.values['allowed']}"
+        )
+
+
+class NoAutoscaler(StackError):
+    """Something was asked of the autoscaler of a stack that has none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+
+    def describe(self) -> str:
+        """Name the stack and how to start one that has."""
+        return (
+            f"stack {self.values['name']} has no autoscaler: "
+            "start one with `headroom up --emulated`"
         )
 
 

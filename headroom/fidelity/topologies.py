@@ -191,6 +191,14 @@ def topology(name: str, scale: float = SCALE) -> Topology:
     return Topology(name, design.says, scenario, demands, design.targets, design.warmup_s)
 
 
+def stated(scenario: Scenario, *, api_factor: float = 1.0) -> Topology:
+    """Any scenario with the demands that are stated here, on machines of their own."""
+    design = _Design(
+        scenario.question, engine=scenario.topology.search.engine, api_factor=api_factor
+    )
+    return Topology(scenario.name, design.says, scenario, _demands(scenario, design), TARGETS)
+
+
 def _scenario(name: str, design: _Design, scale: float) -> Scenario:
     families = {
         Family(family): {"ttl_s": ttl_s, "cleared_by_product_update": family != "favourites"}
@@ -242,9 +250,10 @@ def _demands(scenario: Scenario, design: _Design) -> Demands:
         if cache is not None and family in cache.families:
             visits[operation.value, "hit"] = (before, redis, after)
             visits[operation.value, "miss"] = (before, redis, read, redis, after)
-        elif operation is Operation.LOGIN:
+        elif operation in (Operation.LOGIN, Operation.REGISTER):
             password = VisitDemand("api", PASSWORD_MS * design.slower / 1e3, cv=0.3)
-            visits[operation.value, "none"] = (before, read, password, after)
+            both = (read, password) if operation is Operation.LOGIN else (password, read)
+            visits[operation.value, "none"] = (before, *both, after)
         else:
             clears = cache is not None and operation in _CLEARING
             middle = (read, redis) if clears else (read,)

@@ -30,6 +30,7 @@ class SharedGate:
         self._visits: list[tuple[float, int, float, Told]] = []  # a heap by end of work
         self._numbers = count()
         self._work_s = 0.0
+        self._busy_s = 0.0
         self._now_s = 0.0  # up to when work was counted
         self._planned = 0  # number of the end that counts; those planned before it are void
 
@@ -48,6 +49,10 @@ class SharedGate:
         heapq.heappush(self._visits, entry)
         self._plan()
 
+    def busy_s(self, now_s: float) -> float:
+        """Seconds that all slots together were busy up to `now_s`, no earlier than any visit."""
+        return self._busy_s + max(0.0, now_s - self._now_s) * min(len(self._visits), self._slots)
+
     def _speed(self) -> float:
         return min(1.0, self._slots / len(self._visits))
 
@@ -55,6 +60,7 @@ class SharedGate:
         # Who is told of later than that has come when it is told.
         if self._visits and to_s > self._now_s:
             self._work_s += (to_s - self._now_s) * self._speed()
+            self._busy_s = self.busy_s(to_s)
         self._now_s = max(self._now_s, to_s)
 
     def _plan(self) -> None:

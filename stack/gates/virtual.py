@@ -20,6 +20,7 @@ class Gate:
             raise ValueError(f"{slots} slots; allowed: at least 1")
         self._slots = slots
         self._free_s = [0.0] * slots  # a heap: when each slot is free again
+        self._booked_s = 0.0
 
     def leave(self, slots: int | None) -> None:
         """Go on with so many slots, those that are busy longest; None: with all of them."""
@@ -40,4 +41,13 @@ class Gate:
         """
         start_s = max(now_s, self._free_s[0])
         heapq.heapreplace(self._free_s, start_s + demand_s)
+        self._booked_s += demand_s
         return Booking(start_s, start_s + demand_s)
+
+    def busy_s(self, now_s: float) -> float:
+        """Seconds that all slots together were busy up to `now_s`, no earlier than any visit.
+
+        Visits of a slot follow each other without a gap from `now_s` to its end: whoever is booked
+        has come.
+        """
+        return self._booked_s - sum(max(0.0, free_s - now_s) for free_s in self._free_s)

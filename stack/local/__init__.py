@@ -8,7 +8,15 @@ Nothing outlives the `with` block, or the process that runs it, however that pro
 `restart` and `start_part` change a running one without losing a request.
 """
 
-from stack.local.changes import restart, scale, start_part
+from stack.local.autoscaler_log import entries as autoscaler_entries
+from stack.local.autoscaling import AutoscalingPolicy
+from stack.local.changes import (
+    autoscale_from,
+    hold_autoscaler,
+    restart,
+    scale,
+    start_part,
+)
 from stack.local.control import (
     RunningStack,
     kill_part,
@@ -23,10 +31,14 @@ from stack.local.info import PartInfo, StackInfo
 from stack.local.spec import StackSpec
 
 __all__ = [
+    "AutoscalingPolicy",
     "PartInfo",
     "RunningStack",
     "StackInfo",
     "StackSpec",
+    "autoscale_from",
+    "autoscaler_entries",
+    "hold_autoscaler",
     "kill_part",
     "logs",
     "restart",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from stack.errors import StackError
+from stack.local.autoscaler import changes_of
 from stack.local.channel import listening
 from stack.local.folder import remove_if_orphaned
 from stack.local.info import REQUEST, Request
 from stack.local.processes import SAID_WHY, become_subreaper
-from stack.local.rollout import Rollout
 from stack.local.startup import start
 from stack.local.supervisor import Supervisor
 
@@ -37,7 +37,7 @@ async def run(folder: Path, report: int, owner: int) -> int:
     elif supervisor.failure.done():
         error = supervisor.failure.result()
     if error is None and starting.done():
-        async with listening(folder, Rollout(supervisor).apply):
+        async with changes_of(supervisor) as changes, listening(folder, changes.apply):
             supervisor.say("ready")
             await stopping
     elif isinstance(error, StackError):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from stack.errors import ScaleRefused, StackError, StackNotRunning, SupervisorLost, UnknownPart
 from stack.local import channel
+from stack.local.autoscaling import MOST_REPLICAS
 from stack.local.control import status
 from stack.local.info import Change, StackInfo
-from stack.local.spec import MOST_REPLICAS
 
 SCALABLE = ("api",)
 
@@ -51,6 +51,19 @@ def start_part(folder: Path, part: str, *, progress: Progress = _silent) -> Stac
     if part not in {known.name for known in info.parts}:
         raise UnknownPart(part=part, parts=[known.name for known in info.parts])
     return _change(folder, Change(change="start", part=part), progress)
+
+
+def hold_autoscaler(folder: Path) -> StackInfo:
+    """Let the stack's autoscaler hold still; raises NoAutoscaler."""
+    return _change(folder, Change(change="autoscale"), _silent)
+
+
+def autoscale_from(folder: Path, from_s: float) -> StackInfo:
+    """Let the autoscaler's periods begin at that time of the monotonic clock.
+
+    What its machines did since it was held belongs to the first. Raises NoAutoscaler.
+    """
+    return _change(folder, Change(change="autoscale", from_s=from_s), _silent)
 
 
 def _change(folder: Path, change: Change, progress: Progress) -> StackInfo:

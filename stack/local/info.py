@@ -8,7 +8,8 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stack.infra import faults
-from stack.local.spec import MOST_REPLICAS, StackSpec
+from stack.local.autoscaling import MOST_REPLICAS
+from stack.local.spec import StackSpec
 
 FILE = "stack.json"
 REQUEST = "request.json"
@@ -44,9 +45,11 @@ class Change(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    change: Literal["scale", "restart", "start"]
+    change: Literal["scale", "restart", "start", "autoscale"]
     count: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None  # scale: API replicas
     part: str | None = None  # start: which
+    # autoscale: when its periods begin, by the monotonic clock; None: it holds still.
+    from_s: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -54,6 +57,8 @@ class Change(BaseModel):
             raise ValueError("`count` goes with `scale`, and with nothing else")
         if (self.change == "start") != (self.part is not None):
             raise ValueError("`part` goes with `start`, and with nothing else")
+        if self.change != "autoscale" and self.from_s is not None:
+            raise ValueError("`from_s` goes with `autoscale`, and with nothing else")
         return self
 
 

@@ -38,6 +38,20 @@ async def http_answers(port: int, path: str) -> bool:
         writer.close()
 
 
+async def http_body(port: int, path: str) -> str:
+    """What GET `path` on 127.0.0.1 answers; raises OSError, EOFError; ValueError where not 200."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        # By HTTP/1.0 the answer ends with the connection, and comes in one piece.
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.split(maxsplit=2)[1] != b"200":
+            raise ValueError(f"{path} on port {port} answered {head.splitlines()[0]!r}")
+        return (await reader.read()).decode()
+    finally:
+        writer.close()
+
+
 async def redis_answers(port: int) -> bool:
     """Whether Redis answers PING."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

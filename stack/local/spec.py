@@ -6,10 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stack.gates.emulation import Emulation
 from stack.infra.limits import Limits
+from stack.local.autoscaling import MOST_REPLICAS, AutoscalingPolicy
 
 EnvironmentName = Annotated[str, Field(pattern=r"^HEADROOM_[A-Z0-9_]+$")]
-
-MOST_REPLICAS = 64
 
 # Set by the supervisor for every API process and the indexer; `service_env` may not touch them.
 RESERVED_ENVIRONMENT = frozenset(
@@ -58,6 +57,7 @@ class StackSpec(BaseModel):
     cors_origins: tuple[Origin, ...] = ()  # web pages from there may call the API
     takes_faults: bool = False  # that are switched on while it runs (stack.local.faults)
     emulation: Emulation | None = None  # machines in dilated time; None: as fast as it goes
+    autoscaling: AutoscalingPolicy | None = None  # of emulated API machines; None: none come or go
 
     def model_post_init(self, _context: object) -> None:
         """Refuse settings that the supervisor itself must choose."""
@@ -67,6 +67,10 @@ class StackSpec(BaseModel):
 
         if self.images and not self.workers:
             raise ValueError("`images` needs `workers`, which make their sizes")
+        if self.autoscaling is not None and (
+            self.emulation is None or "api" not in self.emulation.machines
+        ):
+            raise ValueError("`autoscaling` needs an `emulation` with API machines to look at")
 
     @property
     def queues(self) -> bool:

@@ -121,7 +121,7 @@ class Supervisor:
                 started_s = round(time.monotonic() - began, 2)
                 self._set_part(part.name, state="ready", waits_for=None, started_s=started_s)
                 if self.spec.emulation is not None and part.kind in PUNCTUAL:
-                    _make_punctual(pid)
+                    make_punctual(pid)
                 self.say("progress", line=f"{part.name} is ready after {started_s:.1f} s")
                 exited.add_done_callback(lambda ended: self._ended(part.name, ended))
                 return port
@@ -287,7 +287,7 @@ def _ending(exit_code: int) -> str:
     return f"exit code {exit_code}"
 
 
-def _make_punctual(pid: int) -> None:
+def make_punctual(pid: int) -> None:
     """Let a part's processes run in real time, where that is allowed."""
     with contextlib.suppress(psutil.NoSuchProcess):  # that it ended is told by its exit
         for process in (psutil.Process(pid), *psutil.Process(pid).children()):

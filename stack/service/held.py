@@ -98,6 +98,14 @@ class Emulated:
             ["machine"],
             registry=registry,
         )
+        own = self._own
+        if own is not None:
+            # What an autoscaler looks at: up to now, not what is booked ahead.
+            Gauge(
+                "headroom_machine_busy_seconds",
+                "Seconds that all slots of this replica's machine together have been busy.",
+                registry=registry,
+            ).set_function(lambda: own.busy_s(monotonic()))
 
     async def book(
         self, component: Component, asked_s: float, demand_s: float, *, secondary: bool
