@@ -8,6 +8,7 @@ import typer
 from headroom.artefacts import now, replacing
 from headroom.console import output, say, show
 from headroom.failover import FAILOVER, KILLS, TOLERANCE, failovers
+from headroom.fidelity import native_again as again
 from headroom.fidelity import page as pages
 from headroom.fidelity.artefacts import read
 from headroom.fidelity.campaign import Campaign
@@ -75,16 +76,27 @@ def native(
     folder: Folder = RUNS,
 ) -> None:
     """Calibrate, predict, offer and compare native cells (20 minutes, on a machine left alone)."""
-    for name in only or ():
-        if name not in SYSTEMS:
-            raise typer.BadParameter(f"{name!r} is not allowed; allowed: {', '.join(SYSTEMS)}")
-    chosen = tuple(SYSTEMS[name] for name in only or SYSTEMS)
-    campaign = NativeCampaign(folder, occasion or f"{now():%Y-%m-%d}", chosen)
+    campaign = _natives(folder, occasion, only)
     done = campaign.run(say, most_cells=cells)
-    left = sum(len(campaign.missing(system)) for system in chosen)
+    left = sum(len(campaign.missing(system)) for system in campaign.systems)
     say(f"{done} cells done, {left} left; {folder / campaign.occasion / NATIVE}")
-    rows = promised([cell for system in chosen for cell in campaign.results(system)])
+    rows = promised([cell for system in campaign.systems for cell in campaign.results(system)])
     show("native: median error over the valid cells", PROMISED, rows)
+
+
+@fidelity_app.command("native-again")
+def native_again(
+    occasion: Occasion = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--system", help="only this one; may be given again")
+    ] = None,
+    folder: Folder = RUNS,
+) -> None:
+    """Tell native cells again by the model as it is now: to work on it; stored is nothing."""
+    told = list(again.told_again(_natives(folder, occasion, only)))
+    for line in again.lines(told):
+        say(line)
+    show("native, told again (not blind): median error", again.AGAIN, again.rows(told))
 
 
 @fidelity_app.command("sameness")
@@ -135,6 +147,14 @@ def page(
     with replacing(to) as path:
         path.write_text(pages.page(kept), encoding="utf-8")
     output.print(str(to), markup=False, soft_wrap=True)
+
+
+def _natives(folder: Path, occasion: str | None, only: list[str] | None) -> NativeCampaign:
+    for name in only or ():
+        if name not in SYSTEMS:
+            raise typer.BadParameter(f"{name!r} is not allowed; allowed: {', '.join(SYSTEMS)}")
+    chosen = tuple(SYSTEMS[name] for name in only or SYSTEMS)
+    return NativeCampaign(folder, occasion or f"{now():%Y-%m-%d}", chosen)
 
 
 def _campaign(folder: Path, occasion: str, only: list[str] | None, scale: float) -> Campaign:

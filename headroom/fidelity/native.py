@@ -16,16 +16,17 @@ from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import read, stored
 from headroom.fidelity.cells import shuffled
 from headroom.fidelity.measured import read_requests
-from headroom.fidelity.native_costs import calibrated, stall_fraction
+from headroom.fidelity.native_costs import calibrated
 from headroom.fidelity.native_design import (
     CELLS,
     IN_FLIGHT,
-    LOADS,
     MEASURED_S,
-    MOST_PER_S,
     WARMUP_S,
     System,
+    highest_per_s,
+    trace_at,
 )
+from headroom.fidelity.native_model import scale_of
 from headroom.fidelity.native_predicted import (
     OFFERED_FACTOR,
     Said,
@@ -33,7 +34,6 @@ from headroom.fidelity.native_predicted import (
     said_of_closed,
     said_of_open,
     throughput_per_s,
-    trace_at,
 )
 from headroom.fidelity.native_records import (
     LATENCIES,
@@ -42,10 +42,11 @@ from headroom.fidelity.native_records import (
     NativeCosts,
     NativeOccasion,
     NativePrediction,
+    Weighing,
 )
+from headroom.fidelity.native_weighing import Scales, cpu_of_a_request, stall_fraction
 from headroom.fidelity.predicted import latencies
 from headroom.live import (
-    by_component,
     catalogue_of,
     credentials_of,
     empty_cache,
@@ -143,10 +144,12 @@ class NativeCampaign:
         with running_stack(
             system.scenario, lambda _line: None, name=f"native-{system.name}"
         ) as info:
-            found = calibrated(system, info, place, say)
-            maximum = said_of_closed(found, system, _seed(self.occasion, system.name, "closed"))
-            say(f"  {maximum.metrics['maximum_per_s']:.0f} req/s at most, it says")
-            experiment = _Experiment(self, system, info, found, maximum)
+            seed = _seed(self.occasion, system.name, "calibration")
+            found = calibrated(system, info, place, seed, say)
+            said = said_of_closed(found, system, _seed(self.occasion, system.name, "closed"))
+            maximum_per_s = said.metrics["maximum_per_s"]
+            say(f"  {maximum_per_s:.0f} req/s at most, it says")
+            experiment = _Experiment(self, system, info, found, maximum_per_s)
             while done < most_cells and (missing := self.missing(system)):
                 cell = experiment.cell(*missing[0])
                 stored(place / f"{cell.cell}-{cell.attempt}.cell.json", cell)
@@ -163,20 +166,72 @@ class _Experiment:
     system: System
     info: StackInfo
     costs: NativeCosts
-    maximum: Said
+    maximum_per_s: float  # as the calibration says
 
     def cell(self, name: str, attempt: int) -> NativeCell:
-        """Say what a cell will do, store and hash that, offer it, and explain it."""
-        share = CELLS[name]
-        seed = _seed(self.campaign.occasion, self.system.name, name.removesuffix("-again"))
-        maximum_per_s = self.maximum.metrics["maximum_per_s"]
-        load_per_s = self._load_per_s(name, maximum_per_s)
-        if share:
-            said = said_of_open(self.costs, self.system, load_per_s, seed)
+        """Weigh, say what a cell will do, store and hash that, offer it, and explain it."""
+        place = self.campaign.place(self.system)
+        weighing = self._weighed(name, attempt)
+        prediction = self._predicted(name, weighing)
+        path = place / f"{name}-{attempt}.prediction.json"
+        sha256 = stored(path, prediction)
+        result, measured = self._offered(name, attempt, prediction)
+        if sha256 != sha256_of(path):
+            raise CalibrationError(f"{name}: the prediction was changed while it was measured")
+        state = machine_state(result, self.costs)
+        reasons = [
+            *conditions_of(result.validity).reasons,
+            *(f"its calibration: {reason}" for reason in self.costs.disturbed),
+            *(f"what was weighed before: {reason}" for reason in weighing.disturbed),
+        ]
+        if not CELLS[name] and _is_kept_up_with(place, f"{name}-{attempt}"):
+            reasons.append("the closed load did not saturate the stack")
+        return NativeCell(
+            system=self.system.name,
+            replicas=self.system.replicas,
+            mix=self.system.mix,
+            cell=name,
+            attempt=attempt,
+            share=CELLS[name],
+            load_per_s=prediction.load_per_s,
+            requests=result.validity.requests,
+            prediction_sha256=sha256,
+            predicted_at=prediction.created_at,
+            started_at=result.started_at,
+            finished_at=result.finished_at,
+            predicted=prediction.metrics,
+            measured=measured,
+            given=given_state(self.costs, self.system, prediction, state),
+            predicted_cpu_s=prediction.cpu_s,
+            state=state,
+            plainer=prediction.plainer,
+            scale=prediction.scale,
+            weighed_per_s=weighing.load_per_s,
+            conditions=conditions_of(result.validity).model_copy(
+                update={"valid": not reasons, "reasons": tuple(reasons)}
+            ),
+        )
+
+    def _weighed(self, name: str, attempt: int) -> Weighing:
+        """What a request costs now, under a load that is not judged."""
+        seed = _seed(self.campaign.occasion, self.system.name, f"{name}-{attempt}-weighing")
+        run = Run(self.campaign.place(self.system))
+        scales = Scales(run, self.system, self.info, self.costs.idle_cores, self.costs.cores)
+        return scales.saturated(f"{name}-{attempt}-weighing", seed)
+
+    def _predicted(self, name: str, weighing: Weighing) -> NativePrediction:
+        occasion, place = self.campaign.occasion, self.campaign.place(self.system)
+        seed = _seed(occasion, self.system.name, name.removesuffix("-again"))
+        scale = scale_of(self.costs, weighing)
+        if CELLS[name]:
+            load_per_s = self._load_per_s(name)
+            said = said_of_open(self.costs, self.system, load_per_s, seed, scale=scale)
             others = plainer(self.costs, self.system, load_per_s, said.costs)
         else:
-            said, others = self.maximum, ()
-        prediction = NativePrediction(
+            said = said_of_closed(self.costs, self.system, seed, scale)
+            load_per_s = OFFERED_FACTOR * said.metrics["maximum_per_s"]
+            others = ()
+        return NativePrediction(
             system=self.system.name,
             cell=name,
             load_per_s=load_per_s,
@@ -184,64 +239,28 @@ class _Experiment:
             metrics=said.metrics,
             cpu_s=said.costs.by_component(),
             plainer=others,
-            costs_sha256=sha256_of(self.campaign.place(self.system) / str(NativeCosts.FILE)),
-        )
-        path = self.campaign.place(self.system) / f"{name}-{attempt}.prediction.json"
-        sha256 = stored(path, prediction)
-        result, measured = self._offered(name, attempt, load_per_s, seed)
-        if sha256 != sha256_of(path):
-            raise CalibrationError(f"{name}: the prediction was changed while it was measured")
-        state = machine_state(result, self.costs)
-        given = (
-            said_of_open(self.costs, self.system, load_per_s, seed, state).metrics if share else {}
-        )
-        conditions = conditions_of(result.validity)
-        disturbed = tuple(f"its calibration: {reason}" for reason in self.costs.disturbed)
-        reasons = (*conditions.reasons, *disturbed)
-        if not share and _is_kept_up_with(self.campaign.place(self.system), f"{name}-{attempt}"):
-            reasons = (*reasons, "the closed load did not saturate the stack")
-        return NativeCell(
-            system=self.system.name,
-            replicas=self.system.replicas,
-            mix=self.system.mix,
-            cell=name,
-            attempt=attempt,
-            share=share,
-            load_per_s=load_per_s,
-            requests=result.validity.requests,
-            prediction_sha256=sha256,
-            predicted_at=prediction.created_at,
-            started_at=result.started_at,
-            finished_at=result.finished_at,
-            predicted=said.metrics,
-            measured=measured,
-            given=given,
-            predicted_cpu_s=prediction.cpu_s,
-            state=state,
-            plainer=others,
-            conditions=conditions.model_copy(update={"valid": not reasons, "reasons": reasons}),
+            costs_sha256=sha256_of(place / str(NativeCosts.FILE)),
+            weighing=weighing,
+            scale=scale,
         )
 
-    def _load_per_s(self, name: str, maximum_per_s: float) -> float:
+    def _load_per_s(self, name: str) -> float:
         """A repeat has the load of what it repeats, even if that was before another calibration."""
         first = [
             cell.load_per_s
             for cell in self.campaign.results(self.system)
             if cell.share and cell.share == CELLS[name]
         ]
-        if not CELLS[name]:
-            return OFFERED_FACTOR * maximum_per_s
-        highest_per_s = min(maximum_per_s, MOST_PER_S / max(LOADS))
-        return first[0] if first else CELLS[name] * highest_per_s
+        return first[0] if first else CELLS[name] * highest_per_s(self.maximum_per_s)
 
     def _offered(
-        self, name: str, attempt: int, load_per_s: float, seed: int
+        self, name: str, attempt: int, prediction: NativePrediction
     ) -> tuple[LoadResult, dict[str, float]]:
         info, scenario = self.info, self.system.scenario
         assert info.base_url is not None
         place = self.campaign.place(self.system)
         is_closed = not CELLS[name]
-        trace = trace_at(self.system, load_per_s, seed)
+        trace = trace_at(self.system, prediction.load_per_s, prediction.seed)
         out = place / f"{name}-{attempt}.load.parquet"
         empty_cache(info)
         result = run_load(
@@ -275,16 +294,31 @@ def _is_kept_up_with(place: Path, name: str) -> bool:
 
 def machine_state(result: LoadResult, costs: NativeCosts) -> MachineState:
     """What a run tells of the machine while it went on."""
-    sent = max(1, round(result.validity.achieved_per_s * result.window_s))
-    cpu_s = {
-        part: max(0.0, used_s - costs.idle_cores.get(part, 0.0) * result.window_s) / sent
-        for part, used_s in by_component(result.cpu_s).items()
-    }
     return MachineState(
-        cpu_s=cpu_s,
+        cpu_s=cpu_of_a_request(result, costs.idle_cores),
         stall_fraction=stall_fraction(result, costs.cores),
         foreign_fraction=result.validity.foreign_cpu_fraction,
+        cores=costs.cores,
     )
+
+
+def said_again(costs: NativeCosts, system: System, prediction: NativePrediction) -> Said:
+    """What the model says of a cell from what was measured before it."""
+    scale = scale_of(costs, prediction.weighing)
+    load_per_s, seed = prediction.load_per_s, prediction.seed
+    if CELLS[prediction.cell]:
+        return said_of_open(costs, system, load_per_s, seed, scale=scale)
+    return said_of_closed(costs, system, seed, scale)
+
+
+def given_state(
+    costs: NativeCosts, system: System, prediction: NativePrediction, state: MachineState
+) -> dict[str, float]:
+    """What the model says of a cell given the run's own state; nothing of a closed load."""
+    if not CELLS[prediction.cell]:
+        return {}
+    load_per_s, seed = prediction.load_per_s, prediction.seed
+    return said_of_open(costs, system, load_per_s, seed, state=state).metrics
 
 
 def line(cell: NativeCell) -> str:

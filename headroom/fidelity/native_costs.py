@@ -1,8 +1,8 @@
-"""The native calibration of one start of one system: in less than a minute, at low load."""
+"""The native calibration of one start of one system, in less than a minute."""
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +10,33 @@ import pyarrow.parquet as pq
 
 from headroom.artefacts import Calibration, Run, replacing
 from headroom.calibrate import calibrate
-from headroom.fidelity.native_design import System
-from headroom.fidelity.native_records import ClassCosts, NativeCosts
-from headroom.live import catalogue_of, credentials_of, empty_cache, pids_of
-from headroom.traces import calibration_trace, write_trace
+from headroom.fidelity.native_design import STEADY, System, highest_per_s
+from headroom.fidelity.native_records import ClassCosts, NativeCosts, Weighing
+from headroom.fidelity.native_weighing import Scales
 from sim.calibrate import RequestClass
 from sim.scenario import Scenario
 from sim.scenario_file import dump_yaml
-from sim.workload import Trace
-from stack.load.bursts import BURST
-from stack.load.run import LoadResult, run_load
 from stack.local import StackInfo
 
 Say = Callable[[str], None]
 TRIES = 3  # of a disturbed calibration: all cells of its start hang on it
-BURST_EVERY_S, BURSTS_FOR_S = 0.1, 4.0
 
 
-def calibrated(system: System, info: StackInfo, folder: Path, say: Say) -> NativeCosts:
+def calibrated(system: System, info: StackInfo, folder: Path, seed: int, say: Say) -> NativeCosts:
     """Measure what requests cost now; again when the machine was disturbed. Stored."""
     run = _run(folder, system.scenario)
-    for _ in range(TRIES):
-        began_s = time.monotonic()
-        found = _found(run, system, info, began_s)
+    for attempt in range(TRIES):
+        found = _found(run, system, info, seed + attempt)
         say(
-            f"  calibrated in {found.duration_s:.0f} s: generator "
-            f"{found.generator_burst_s * 1e6:.0f} µs in bursts, "
-            f"{found.generator_single_s * 1e6:.0f} µs alone"
+            f"  calibrated in {found.duration_s:.0f} s: a request "
+            f"{sum(found.saturated.cpu_s.values()) * 1e3:.2f} ms of CPU at "
+            f"{found.saturated.load_per_s:.0f}/s, {sum(found.steady.cpu_s.values()) * 1e3:.2f} ms "
+            f"at {found.steady.load_per_s:.0f}/s"
             + "".join(f"; disturbed: {reason}" for reason in found.disturbed)
         )
-        run.write(found)
+        sha256 = run.write(found)
+        # A later start calibrates anew; what was said before is told again with what it was.
+        shutil.copyfile(run.folder / str(found.FILE), run.folder / f"costs-{sha256[:12]}.json")
         if not found.disturbed:
             break
     return found
@@ -51,14 +48,19 @@ def _run(folder: Path, scenario: Scenario) -> Run:
     return Run.open(folder)
 
 
-def _found(run: Run, system: System, info: StackInfo, began_s: float) -> NativeCosts:
+def _found(run: Run, system: System, info: StackInfo, seed: int) -> NativeCosts:
+    began_s = time.monotonic()
     calibration = calibrate(run, info, lambda _line: None)
-    bursts = _Bursts.offered(run, system.scenario, info)
+    scales = Scales(run, system, info, calibration.idle_cores, calibration.cores)
+    saturated = scales.saturated("saturated", seed)
+    load_per_s = STEADY * highest_per_s(saturated.load_per_s)
+    steady = scales.steady("steady", seed, load_per_s)
     return costs_of(
         system,
         calibration,
         outside_s=_outside_s(run, calibration),
-        bursts=bursts,
+        saturated=saturated,
+        steady=steady,
         calibration_sha256=run.sha256(Calibration),
         duration_s=time.monotonic() - began_s,
     )
@@ -69,7 +71,8 @@ def costs_of(
     calibration: Calibration,
     *,
     outside_s: float,
-    bursts: "_Bursts",
+    saturated: Weighing,
+    steady: Weighing,
     calibration_sha256: str,
     duration_s: float,
 ) -> NativeCosts:
@@ -97,67 +100,16 @@ def costs_of(
         system=system.name,
         cores=calibration.cores,
         classes=tuple(classes),
-        generator_burst_s=bursts.generator_s,
         generator_single_s=calibration.generator_cpu_s.value,
-        low_load_per_s=calibration.load_per_s,
+        saturated=saturated,
+        steady=steady,
         outside_s=outside_s,
         idle_fraction=calibration.idle_fraction,
         idle_cores=calibration.idle_cores,
-        stall_fraction=bursts.stall_fraction,
         calibration_sha256=calibration_sha256,
         duration_s=duration_s,
-        disturbed=(*calibration.conditions.reasons, *bursts.reasons),
+        disturbed=(*calibration.conditions.reasons, *saturated.disturbed, *steady.disturbed),
     )
-
-
-def stall_fraction(result: LoadResult, cores: int) -> float:
-    """Of the time that a core was wanted, the share that the hypervisor kept."""
-    seen = result.validity
-    busy = sum(result.cpu_s.values()) / (result.window_s * cores) + seen.foreign_cpu_fraction
-    wanted = busy + seen.steal_fraction
-    return min(0.6, seen.steal_fraction / wanted) if wanted else 0.0
-
-
-@dataclass(frozen=True)
-class _Bursts:
-    """Requests of the mix, a handful at once: what one costs the generator when it has no rest."""
-
-    generator_s: float
-    stall_fraction: float
-    reasons: tuple[str, ...]
-
-    @classmethod
-    def offered(cls, run: Run, scenario: Scenario, info: StackInfo) -> "_Bursts":
-        """Send them."""
-        assert info.base_url is not None
-        load_per_s = BURST / BURST_EVERY_S
-        trace = in_bursts(calibration_trace(scenario, load_per_s, BURSTS_FOR_S))
-        empty_cache(info)
-        result = run_load(
-            write_trace(run, "bursts", trace),
-            info.base_url,
-            run.folder / "bursts.parquet",
-            catalogue=catalogue_of(scenario),
-            credentials=credentials_of(info),
-            run_id=f"{scenario.name}-bursts",
-            pids_by_part=pids_of(info),
-        )
-        # Who comes last of a burst is sent late: of the stamp only what others did counts.
-        about = ("steal", "foreign CPU", "wrong status", "failed")
-        reasons = tuple(r for r in result.validity.reasons if r.startswith(about))
-        return cls(
-            result.cpu_s["generator"] / len(trace), stall_fraction(result, _cores(run)), reasons
-        )
-
-
-def in_bursts(trace: Trace) -> Trace:
-    """The same requests, as many as a burst has at once, and then a pause."""
-    places = (np.arange(len(trace)) // BURST).astype(np.float64)
-    return replace(trace, arrival_s=places * BURST_EVERY_S)
-
-
-def _cores(run: Run) -> int:
-    return run.read(Calibration).cores
 
 
 def _outside_s(run: Run, calibration: Calibration) -> float:

@@ -1,28 +1,31 @@
 """The model of this machine at a load: what a request costs there, and who shares the cores.
 
-A request costs its CPU in bursts, and more for each part that had fallen asleep:
+A request costs its CPU when nobody rests, and more for each part that had fallen asleep:
 
-    cost(load) = burst + (single - burst) · w,   w = (1 - ρ) / (1 + λ τ)
+    cost(load) = dense + waking · w,   w = w' (1 - λ / λ*) / (1 - λ' / λ*)
 
-with λ the visits a second to one process of the part and ρ its utilisation: w is the mean of
-1 - exp(-idle/τ) over visits that find it idle for exponential times, scaled to that of the single
-requests. τ = 2 ms: CPU of a detail that is found grew from 0.65 ms in bursts by 0.25 ms after 2 ms
-of rest and by 0.85 ms after 25 ms. The generator is a process on the same cores, before and after
-each request. A core that the hypervisor takes away stalls for STALL_S on average.
+with λ* the throughput at which the calibration saturated the stack. There nobody rests; below it
+a visit finds its cores idle the more often the less is asked, in a straight line. *dense* is the
+class's CPU in bursts, each part's scaled to what the mix cost there; *waking* is what the class
+cost more alone. w', the share of that which was paid at the steady load λ', is read off the mix's
+CPU at λ'. All of it is scaled once more by what was weighed just before a cell.
 
-Assumes: exponential rests; first come, first served at cores and loops; stalls of one length.
+The generator is a process on the same cores, before and after each request. A core that the
+hypervisor takes away stalls for STALL_S on average.
+
+Assumes: exponential demands; first come, first served at cores and loops; stalls of one length.
 Lies when: the generator's priority matters (it is sent ahead); costs move with the load otherwise.
 """
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headroom.fidelity.native_design import IN_FLIGHT, System
-from headroom.fidelity.native_records import ClassCosts, MachineState, NativeCosts
+from headroom.fidelity.native_records import ClassCosts, MachineState, NativeCosts, Weighing
 from sim.calibrate import BACK_ENDS, FRONT, NEGLIGIBLE_S, RequestClass, demands
 from sim.draws import Demand
 from sim.model import (
@@ -40,13 +43,10 @@ from sim.model.described import HOST
 
 Key = tuple[str, str]  # operation, cache outcome
 GENERATOR = "generator"
-TAU_S = 0.002
-SINGLES_PER_S = 40.0
 STALL_S = 0.004  # a slice of the hypervisor's scheduler
-FACTORS = (0.2, 5.0)  # of a run's CPU to what was calibrated: beyond, something else was seen
-LEAST_CV = 0.6  # under load times spread more than those of single requests
+FACTORS = (0.2, 5.0)  # of CPU seen to what was expected: beyond, something else was seen
+MOST_WAKING = 3.0  # times what waking costs alone: where caches are cold as well
 TABLE, DRAWS = 512, 20_480  # quantiles of a demand with stalls, and the draws behind them
-SETTLED = 30  # steps of the fixed point between cost and utilisation
 PATH = (*FRONT, "redis", *BACK_ENDS)
 
 
@@ -74,64 +74,87 @@ class Costs:
 
 
 def costs_at(
-    found: NativeCosts, system: System, load_per_s: float, shares: Mapping[Key, float]
+    found: NativeCosts, load_per_s: float, shares: Mapping[Key, float], scale: float = 1.0
 ) -> Costs:
-    """What requests cost at a load; at math.inf nobody rests, and nobody wakes."""
-    bursts = {(each.operation, each.outcome): each for each in found.classes}
-    asleep = {
-        part: _asleep(found.classes, part, load_per_s, shares, _processes(part, system))
-        for part in {name for each in found.classes for name in each.single_s}
-    }
+    """What requests cost at a load; at math.inf nobody rests, and nobody wakes.
+
+    Args:
+        shares: of all requests, those of each class.
+        scale: of all costs: the machine's speed has changed since.
+    """
+    parts = sorted({part for each in found.classes for part in each.burst_s})
+    dense = {part: _dense(found, _process(part)) for part in parts}
+    awake = _awake(found, load_per_s)
+    waking = {part: awake * _waking(found, _process(part), dense[part]) for part in parts}
     cpu_s = {
-        key: {
-            part: burst_s
-            + max(0.0, each.single_s.get(part, burst_s) - burst_s) * asleep.get(part, 0.0)
+        (each.operation, each.outcome): {
+            part: scale * (burst_s * dense[part] + _woken_s(each)[part] * waking[part])
             for part, burst_s in each.burst_s.items()
         }
-        for key, each in bursts.items()
+        for each in found.classes
     }
-    waking_s = max(0.0, found.generator_single_s - found.generator_burst_s)
-    own = _settled(found.generator_burst_s, waking_s, load_per_s, found.low_load_per_s)
-    return Costs(cpu_s, found.generator_burst_s + waking_s * own, shares)
+    own_s = found.saturated.cpu_s[GENERATOR]
+    more_s = max(0.0, found.steady.cpu_s[GENERATOR] - own_s)
+    return Costs(cpu_s, scale * (own_s + awake * more_s), shares)
 
 
-def _processes(part: str, system: System) -> int:
-    return {"api": system.replicas}.get(part, 1)
+def _awake(found: NativeCosts, load_per_s: float) -> float:
+    """Of the rests at the steady load, how many there are at this one."""
+    most_per_s = found.saturated.load_per_s
+    left = max(0.0, 1 - load_per_s / most_per_s)
+    return left / max(0.1, 1 - found.steady.load_per_s / most_per_s)
 
 
-def _asleep(
-    classes: Sequence[ClassCosts],
-    part: str,
-    load_per_s: float,
-    shares: Mapping[Key, float],
-    processes: int,
-) -> float:
-    """w of a component."""
-    visits = burst_s = waking_s = 0.0
-    for each in classes:
-        share = shares.get((each.operation, each.outcome), 0.0)
-        cost_s = each.burst_s.get(part, 0.0)
-        visits += share * (cost_s > NEGLIGIBLE_S)
-        burst_s += share * cost_s
-        waking_s += share * max(0.0, each.single_s.get(part, 0.0) - cost_s)
-    if not visits:
-        return 0.0
-    return _settled(
-        burst_s / visits, waking_s / visits, load_per_s * visits / processes, SINGLES_PER_S
+def _dense(found: NativeCosts, process: str) -> float:
+    """What the mix cost when it saturated the stack, to what its classes cost in bursts."""
+    told_s = sum(
+        _share(found.saturated, each) * _of(process, each.burst_s) for each in found.classes
     )
+    seen_s = found.saturated.cpu_s.get(process, 0.0)
+    if told_s <= NEGLIGIBLE_S or seen_s <= 0:
+        return 1.0
+    return float(np.clip(seen_s / told_s, *FACTORS))
 
 
-def _settled(burst_s: float, waking_s: float, visits_per_s: float, seen_at_per_s: float) -> float:
-    """w at a rate, scaled to the rate at which waking was seen; by halving its interval."""
-    if math.isinf(visits_per_s):
+def _waking(found: NativeCosts, process: str, dense: float) -> float:
+    """w' of a component: of what waking costs alone, what was paid at the steady load."""
+    told_s = waking_s = 0.0
+    for each in found.classes:
+        share = _share(found.steady, each)
+        told_s += share * dense * _of(process, each.burst_s)
+        waking_s += share * _of(process, _woken_s(each))
+    if waking_s <= 0:
         return 0.0
-    low, high = 0.0, 1.0
-    for _ in range(SETTLED):
-        middle = (low + high) / 2
-        idle = max(0.0, 1 - visits_per_s * (burst_s + waking_s * middle))
-        told = idle * (1 + seen_at_per_s * TAU_S) / (1 + visits_per_s * TAU_S)
-        low, high = (middle, high) if told > middle else (low, middle)
-    return (low + high) / 2
+    seen_s = found.steady.cpu_s.get(process, 0.0)
+    return float(np.clip((seen_s - told_s) / waking_s, 0.0, MOST_WAKING))
+
+
+def _share(weighing: Weighing, each: ClassCosts) -> float:
+    return weighing.shares.get(f"{each.operation}/{each.outcome}", 0.0)
+
+
+def _woken_s(each: ClassCosts) -> dict[str, float]:
+    """By component, what a request costs more alone."""
+    return {
+        part: max(0.0, each.single_s.get(part, burst_s) - burst_s)
+        for part, burst_s in each.burst_s.items()
+    }
+
+
+def _of(process: str, cpu_s: Mapping[str, float]) -> float:
+    """Of a process: where the mix is weighed its loop and its threads are clocked together."""
+    return sum(value for part, value in cpu_s.items() if _process(part) == process)
+
+
+def _process(part: str) -> str:
+    return "api" if part == "api_threads" else part
+
+
+def scale_of(found: NativeCosts, weighing: Weighing) -> float:
+    """CPU of a request of a saturating load to what the calibration says of the same requests."""
+    shares = {(each.operation, each.outcome): _share(weighing, each) for each in found.classes}
+    told_s = sum(costs_at(found, math.inf, shares).by_component().values())
+    return float(np.clip(sum(weighing.cpu_s.values()) / told_s, *FACTORS))
 
 
 def model_of(
@@ -152,8 +175,8 @@ def model_of(
         is_closed: always so many in flight, as the saturating load has them.
     """
     factor = _factors(costs, state)
-    stalled = found.stall_fraction if state is None else state.stall_fraction
-    shape = _Shape(stalled, is_exponential=state is not None)
+    stalled = found.saturated.stall_fraction if state is None else state.stall_fraction
+    shape = _Shape(stalled)
     classes = [_request_class(each, costs, factor) for each in found.classes]
     beside_s = sum(
         costs.shares.get((each.operation, each.outcome), 0.0) * each.background_cpu_s
@@ -170,7 +193,7 @@ def model_of(
     }
     model = stack_model(system.scenario, replace(plain, visits=shaped, delay_s=_delays(found)))
     generator_s = costs.generator_s * factor.get(GENERATOR, 1.0)
-    return _with_generator(model, shape.demand(generator_s / 2, LEAST_CV, GENERATOR), is_closed)
+    return _with_generator(model, shape.demand(generator_s / 2, GENERATOR), is_closed)
 
 
 def _request_class(each: ClassCosts, costs: Costs, factor: Mapping[str, float]) -> RequestClass:
@@ -233,21 +256,20 @@ def _with_generator(model: StackModel, demand: Demand, is_closed: bool) -> Stack
 
 @dataclass(frozen=True)
 class _Shape:
-    """How demands spread: of themselves, and by stalls."""
+    """How demands spread: of themselves, exponentially, and by stalls."""
 
     stall_fraction: float
-    is_exponential: bool
 
     def of(self, visit: VisitDemand, stream: str) -> VisitDemand:
         """The visit with this shape and, without stalls, the same mean."""
-        found = self.demand(visit.mean_s, max(visit.cv, LEAST_CV), stream)
+        found = self.demand(visit.mean_s, stream)
         return VisitDemand(
             visit.component, found.mean_s, found.cv, found.distribution, found.quantiles_s
         )
 
-    def demand(self, mean_s: float, cv: float, stream: str) -> Demand:
+    def demand(self, mean_s: float, stream: str) -> Demand:
         """A demand; with stalls, the table of quantiles of itself and of what interrupts it."""
-        base = Demand(mean_s, cv, "exponential" if self.is_exponential else "lognormal")
+        base = Demand(mean_s, 1.0, "exponential")
         if self.stall_fraction < 1e-3 or mean_s <= 0:
             return base
         rng = np.random.default_rng(zlib.crc32(stream.encode()))
@@ -260,7 +282,7 @@ class _Shape:
         table = Demand(0.0, distribution="empirical", quantiles_s=tuple(quantiles_s.tolist()))
         wanted_s = mean_s / (1 - self.stall_fraction)
         scaled = tuple((quantiles_s * (wanted_s / table.expected_s)).tolist())
-        return Demand(wanted_s, cv, "empirical", scaled)
+        return Demand(wanted_s, 1.0, "empirical", scaled)
 
 
 def as_demands(model: Demands, cores: int) -> Demands:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from statistics import median
 
-from headroom.fidelity.native_design import IN_FLIGHT, MEASURED_S
+from headroom.fidelity.native_design import IN_FLIGHT, MEASURED_S, SATURATING
 from headroom.fidelity.native_records import (
     BLIND,
     GIVEN,
@@ -22,9 +22,13 @@ NAMES = {
 HEAD = f"""## Native cells: this machine, not dilated
 
 Here nothing is emulated: the stack, its load generator and the kernel share the cores, and what is
-predicted is the machine itself. Per start of a stack, what a request costs each part was measured
-at low load, in bursts and alone; then each cell was predicted, the prediction stored and hashed,
-and {MEASURED_S:g} s of it measured. The maximum is that of a closed load, {IN_FLIGHT} in flight.
+predicted is the machine itself. Per start of a stack, what a request costs each part was measured:
+alone, in bursts, and with the whole mix twice for a few seconds, saturated by {SATURATING} requests
+in flight and at a third of that throughput; of these two only the CPU is kept, no latency. Just
+before each cell the saturated mix was weighed again, for two seconds, as the machine's speed
+changes within minutes; then the cell was predicted, the prediction stored and hashed, and
+{MEASURED_S:g} s of it measured, with other requests than any that were weighed. The maximum is that
+of a closed load, {IN_FLIGHT} in flight. Loads are shares of the maximum that is predicted.
 *Given its state*: the same model, told afterwards the run's own CPU per request, the time that the
 hypervisor kept, and what others used. That is **not blind**: what it still misses is the model's
 error, and what it repairs is the machine's drift. What is promised is the median over valid cells.
@@ -52,6 +56,8 @@ def native_section(occasions: Sequence[NativeOccasion]) -> str:
         )
         texts.append(_table(PROMISED, promised(cells)))
         texts.append(_repeats(valid))
+        if any(cell.weighed_per_s is not None and not cell.share for cell in valid):
+            texts.append(_weighed(valid))
         texts.append(_plainer(valid))
         texts.append(_cells(cells))
     return "\n".join(texts)
@@ -102,6 +108,21 @@ def _repeats(valid: Sequence[NativeCell]) -> str:
     return (
         f"The same requests at the same rate, offered twice ({pairs} valid pairs), differ by: "
         f"{told} of their mean; no prediction can be nearer than that.\n"
+    )
+
+
+def _weighed(valid: Sequence[NativeCell]) -> str:
+    """How far the maximum is from what was seen just before, with fewer in flight."""
+    errors = [
+        cell.weighed_per_s / cell.measured["maximum_per_s"] - 1
+        for cell in valid
+        if not cell.share and cell.weighed_per_s is not None
+    ]
+    middle = median(abs(error) for error in errors)
+    return (
+        "What the weighing just before, with fewer in flight, answered by itself, is "
+        f"{middle:.0%} (worst {max(errors, key=abs):+.0%}) off the maximum: so much of it needs no "
+        "model.\n"
     )
 
 
@@ -156,7 +177,8 @@ def _plainer(valid: Sequence[NativeCell]) -> str:
 def _cells(cells: Sequence[NativeCell]) -> str:
     """Every cell, the invalid ones too."""
     head = (
-        *("system", "cell", "try", "req/s", "mean, p50, p95, p99 ms", "errors, blind"),
+        *("system", "cell", "try", "req/s", "cores busy"),
+        *("mean, p50, p95, p99 ms", "errors, blind"),
         *("errors given its state", "steal", "lag p99 ms", "foreign CPU", "valid"),
     )
     rows = []
@@ -170,6 +192,7 @@ def _cells(cells: Sequence[NativeCell]) -> str:
                 cell.cell,
                 str(cell.attempt),
                 f"{cell.load_per_s if cell.share else cell.measured['maximum_per_s']:.0f}",
+                "–" if cell.busy_fraction is None else f"{cell.busy_fraction:.0%}",
                 ", ".join(f"{cell.measured[m] * 1e3:.1f}" for m in metrics if m in cell.measured)
                 if cell.share
                 else "maximum",

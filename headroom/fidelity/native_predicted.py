@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from headroom.fidelity.artefacts import Constants
 from headroom.fidelity.baselines import baselines
-from headroom.fidelity.native_design import MEASURED_S, WARMUP_S, System
+from headroom.fidelity.native_design import MEASURED_S, WARMUP_S, System, trace_at
 from headroom.fidelity.native_model import Costs, Key, as_demands, costs_at, model_of
 from headroom.fidelity.native_records import MachineState, NativeCosts, Plain
 from headroom.fidelity.predicted import latencies
@@ -16,12 +16,11 @@ from headroom.fidelity.topologies import Topology
 from sim.calibrate import RequestClass, demands
 from sim.kernel import simulate
 from sim.model import CacheOutcome, SimulatedRun
-from sim.workload import Trace, open_trace
+from sim.workload import Trace
 
 OFFERED_FACTOR = 2.0  # a closed load's trace is due so much faster than it can be kept up with
 STEPS = 3  # of the fixed point between hit ratio and throughput
 FIRST_GUESS_PER_S = 300.0
-TRACE_STREAM = 40
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,24 @@ class Said:
     costs: Costs
 
 
-def trace_at(system: System, load_per_s: float, seed: int) -> Trace:
-    """The requests of a cell: a pure function of its arguments."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(TRACE_STREAM,)))
-    return open_trace(system.scenario.workload, load_per_s, WARMUP_S + MEASURED_S, rng)
-
-
 def said_of_open(
     found: NativeCosts,
     system: System,
     load_per_s: float,
     seed: int,
+    *,
     state: MachineState | None = None,
+    scale: float = 1.0,
 ) -> Said:
-    """The very requests of a cell at a load; with a state, given what the run told of itself."""
+    """The very requests of a cell at a load; with a state, given what the run told of itself.
+
+    `scale` is that of all costs, for the machine's speed has changed since they were measured.
+    """
     trace = trace_at(system, load_per_s, seed)
-    costs = costs_at(found, system, load_per_s, _even_shares(found, system))
+    costs = costs_at(found, load_per_s, _even_shares(found, system), scale)
     run = simulate(model_of(found, system, load_per_s, costs, state=state), trace, seed=seed)
     # Once is enough: the hit ratio hardly depends on the costs.
-    costs = costs_at(found, system, load_per_s, shares_of(trace, run))
+    costs = costs_at(found, load_per_s, shares_of(trace, run), scale)
     run = simulate(model_of(found, system, load_per_s, costs, state=state), trace, seed=seed)
     judged = trace.arrival_s >= WARMUP_S
     answered = judged & run.is_ok
@@ -58,12 +56,12 @@ def said_of_open(
     return Said(metrics | latencies(run.sojourn_s[answered]), costs)
 
 
-def said_of_closed(found: NativeCosts, system: System, seed: int) -> Said:
+def said_of_closed(found: NativeCosts, system: System, seed: int, scale: float = 1.0) -> Said:
     """The throughput when the next request is sent as soon as one of many is answered."""
     load_per_s = FIRST_GUESS_PER_S
     shares = _even_shares(found, system)
     for _ in range(STEPS):
-        costs = costs_at(found, system, math.inf, shares)
+        costs = costs_at(found, math.inf, shares, scale)
         model = model_of(found, system, load_per_s, costs, is_closed=True)
         trace = trace_at(system, load_per_s * OFFERED_FACTOR, seed)
         run = simulate(model, trace, seed=seed)

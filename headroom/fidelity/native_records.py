@@ -25,14 +25,35 @@ class ClassCosts(Record):
     cv: float
 
 
+class Weighing(Record):
+    """What the mix cost for a few seconds under a load that is not judged; no latency is in it.
+
+    Args:
+        in_flight: of a closed load; 0: requests came by themselves.
+        load_per_s: requests that were sent a second.
+        cpu_s: of a request by component, the generator too; what nobody asked for taken off.
+        shares: of all requests by class, "<operation>/<outcome>".
+        stall_fraction: of the time that a core was wanted, what the hypervisor kept.
+        disturbed: why it should not be believed; empty when it may.
+    """
+
+    in_flight: int
+    load_per_s: float
+    cpu_s: dict[str, float]
+    shares: dict[str, float]
+    stall_fraction: float
+    disturbed: tuple[str, ...]
+
+
 class NativeCosts(Artefact):
     """The calibration of one start of one system.
 
     Args:
-        generator_burst_s, generator_single_s: CPU of the load generator for a request.
+        generator_single_s: CPU of the load generator for a request at low load.
+        saturated: the mix with SATURATING in flight.
+        steady: the mix at a third of that throughput.
         outside_s: more that a request takes when the generator sends it at low load, its CPU
             included; below 0 where it is the faster client.
-        stall_fraction: of the time that a core is wanted, what the hypervisor kept.
         disturbed: why it should not be believed; empty when it may.
     """
 
@@ -41,13 +62,12 @@ class NativeCosts(Artefact):
     system: str
     cores: int
     classes: tuple[ClassCosts, ...]
-    generator_burst_s: float
     generator_single_s: float
-    low_load_per_s: float
+    saturated: Weighing
+    steady: Weighing
     outside_s: float
     idle_fraction: float  # of the cores, used when nobody asks
     idle_cores: dict[str, float]  # the same by component, in cores
-    stall_fraction: float
     calibration_sha256: str
     duration_s: float
     disturbed: tuple[str, ...]
@@ -72,6 +92,8 @@ class NativePrediction(Artefact):
     cpu_s: dict[str, float]  # of a request, by component, the generator too
     plainer: tuple[Plain, ...]
     costs_sha256: str
+    weighing: Weighing  # just before, saturated
+    scale: float  # CPU of a request then, to what it was when the system was calibrated
 
 
 class MachineState(Record):
@@ -80,6 +102,7 @@ class MachineState(Record):
     cpu_s: dict[str, float]  # of a request, by component
     stall_fraction: float
     foreign_fraction: float
+    cores: int = 0
 
 
 class NativeCell(Artefact):
@@ -103,7 +126,19 @@ class NativeCell(Artefact):
     predicted_cpu_s: dict[str, float]
     state: MachineState
     plainer: tuple[Plain, ...]
+    scale: float = 1.0  # of all costs: what was seen just before, to the calibration
+    weighed_per_s: float | None = None  # throughput of the weighing just before
     conditions: Conditions
+
+    @property
+    def busy_fraction(self) -> float | None:
+        """Of the cores, what requests and others used in the run; None for closed load."""
+        cores = self.state.cores
+        if not self.share or not cores:
+            return None
+        return (
+            self.load_per_s * sum(self.state.cpu_s.values()) / cores + self.state.foreign_fraction
+        )
 
     @property
     def valid(self) -> bool:

@@ -3,35 +3,62 @@
 import math
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
-from headroom.fidelity.native_costs import in_bursts
-from headroom.fidelity.native_design import CELLS, IN_FLIGHT, LOADS, MIXES, SYSTEMS
-from headroom.fidelity.native_model import STALL_S, as_demands, costs_at, model_of
+from headroom.fidelity.native_again import ToldAgain, rows
+from headroom.fidelity.native_design import (
+    CELLS,
+    IN_FLIGHT,
+    LOADS,
+    MIXES,
+    MOST_PER_S,
+    SATURATING,
+    SYSTEMS,
+    highest_per_s,
+    trace_at,
+)
+from headroom.fidelity.native_model import STALL_S, as_demands, costs_at, model_of, scale_of
 from headroom.fidelity.native_page import native_section, promised
-from headroom.fidelity.native_predicted import plainer, said_of_closed, said_of_open, trace_at
+from headroom.fidelity.native_predicted import plainer, said_of_closed, said_of_open
 from headroom.fidelity.native_records import (
     ClassCosts,
     MachineState,
     NativeCell,
     NativeCosts,
     NativeOccasion,
+    Weighing,
 )
+from headroom.fidelity.native_weighing import cpu_of_a_request, shares_seen
 from headroom.fidelity.record import FidelityRecord
 from sim.model import Demands, VisitDemand
-from stack.load.bursts import BURST
+from stack.load.run import LoadResult
 
 ONE, TWO = SYSTEMS["database-reads-1"], SYSTEMS["database-reads-2"]
 BURST_S = {"nginx": 1e-4, "api": 8e-4, "redis": 5e-5, "mongo": 2e-4}
 SINGLE_S = {name: 1.5 * value for name, value in BURST_S.items()}
 GENERATOR_S, WAKING_S = 2e-4, 1e-4
+SATURATED_PER_S, STEADY_PER_S = 1000.0, 250.0
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+CLASSES = [("detail", "none")]
+CLASSES += [(name, outcome) for name in ("list", "list_cursor") for outcome in ("hit", "miss")]
+
+
+def weighing(in_flight: int, load_per_s: float, cpu_s: dict[str, float]) -> Weighing:
+    return Weighing(
+        in_flight=in_flight,
+        load_per_s=load_per_s,
+        cpu_s=cpu_s,
+        shares={"detail/none": 0.7, "list/hit": 0.2, "list/miss": 0.1},
+        stall_fraction=0.0,
+        disturbed=(),
+    )
 
 
 def costs(stall_fraction: float = 0.0) -> NativeCosts:
-    classes = [("detail", "none")]
-    classes += [(name, outcome) for name in ("list", "list_cursor") for outcome in ("hit", "miss")]
+    """Saturated, a request costs what it does in bursts; at the steady load what it does alone."""
+    saturated = weighing(SATURATING, SATURATED_PER_S, BURST_S | {"generator": GENERATOR_S})
+    steady = weighing(0, STEADY_PER_S, SINGLE_S | {"generator": GENERATOR_S + WAKING_S})
     return NativeCosts(
         system=ONE.name,
         cores=2,
@@ -44,15 +71,14 @@ def costs(stall_fraction: float = 0.0) -> NativeCosts:
                 latency_s=0.003,
                 cv=0.3,
             )
-            for operation, outcome in classes
+            for operation, outcome in CLASSES
         ),
-        generator_burst_s=GENERATOR_S,
         generator_single_s=GENERATOR_S + WAKING_S,
-        low_load_per_s=40.0,
+        saturated=saturated.model_copy(update={"stall_fraction": stall_fraction}),
+        steady=steady,
         outside_s=0.0005,
         idle_fraction=0.0,
         idle_cores={},
-        stall_fraction=stall_fraction,
         calibration_sha256="0" * 64,
         duration_s=30.0,
         disturbed=(),
@@ -62,14 +88,123 @@ def costs(stall_fraction: float = 0.0) -> NativeCosts:
 SHARES = {("detail", "none"): 1.0}
 
 
-def test_a_request_costs_less_the_less_its_servers_rest_and_never_less_than_in_a_burst() -> None:
-    loads = (10.0, 100.0, 300.0, 600.0, math.inf)
-    told = [costs_at(costs(), ONE, load, SHARES).by_component() for load in loads]
-    for part in (*BURST_S, "generator"):
-        values = [each[part] for each in told]
-        assert values == sorted(values, reverse=True)
-    assert told[-1] == pytest.approx(BURST_S | {"generator": GENERATOR_S})
-    assert told[0]["api"] == pytest.approx(SINGLE_S["api"], rel=0.02)
+def test_a_request_costs_less_the_less_its_servers_rest_in_a_straight_line_to_saturation() -> None:
+    def told(load_per_s: float) -> dict[str, float]:
+        return costs_at(costs(), load_per_s, SHARES).by_component()
+
+    assert told(STEADY_PER_S) == pytest.approx(SINGLE_S | {"generator": GENERATOR_S + WAKING_S})
+    for saturated_per_s in (SATURATED_PER_S, 2 * SATURATED_PER_S, math.inf):
+        assert told(saturated_per_s) == pytest.approx(BURST_S | {"generator": GENERATOR_S})
+    # Of the rests at 250/s, which are 750 of 1,000, a third is left at 750/s: 0.8 + 0.4 / 3 ms.
+    assert told(750.0)["api"] == pytest.approx(0.8e-3 + 0.4e-3 / 3)
+    assert told(750.0)["generator"] == pytest.approx(0.2e-3 + 0.1e-3 / 3)
+
+
+def test_what_the_mix_cost_a_part_scales_the_costs_of_its_classes() -> None:
+    dearer = {part: 1.5 * cpu_s for part, cpu_s in BURST_S.items()} | {"generator": 2e-4}
+    found = costs().model_copy(
+        update={
+            "saturated": weighing(SATURATING, 1000.0, dearer),
+            # Awake: a mongo that costs more than saturated pays for all that waking costs alone.
+            "steady": weighing(0, 250.0, dearer | {"mongo": 0.4e-3, "generator": 3e-4}),
+        }
+    )
+    assert costs_at(found, math.inf, SHARES).by_component() == pytest.approx(dearer)
+    steady = costs_at(found, STEADY_PER_S, SHARES).by_component()
+    # mongo: 1.5 × 0.2 ms of work, and 0.1 ms more alone: all of it is paid.
+    assert steady["mongo"] == pytest.approx(0.4e-3)
+    assert steady["api"] == pytest.approx(dearer["api"])
+
+
+def test_threads_of_the_api_are_weighed_with_its_loops() -> None:
+    burst_s = BURST_S | {"api": 6e-4, "api_threads": 2e-4}
+    found = costs()
+    found = found.model_copy(
+        update={
+            "classes": tuple(
+                each.model_copy(update={"burst_s": burst_s, "single_s": burst_s})
+                for each in found.classes
+            ),
+            "saturated": weighing(SATURATING, 1000.0, BURST_S | {"api": 1.6e-3, "generator": 2e-4}),
+        }
+    )
+    told = costs_at(found, math.inf, SHARES).by_component()  # 1.6 ms seen for 0.8 ms in bursts
+    assert (told["api"], told["api_threads"]) == pytest.approx((1.2e-3, 4e-4))
+
+
+def test_a_machine_that_became_slower_is_weighed_by_what_the_same_requests_cost_now() -> None:
+    now = weighing(SATURATING, 800.0, {part: 1.25 * cpu_s for part, cpu_s in BURST_S.items()})
+    # Of 1.15 ms in parts and 0.2 ms in the generator: (1.25 × 1.15 + 0.25) / 1.35 = 1.25.
+    now.cpu_s["generator"] = 1.25 * GENERATOR_S
+    assert scale_of(costs(), now) == pytest.approx(1.25)
+    same = costs_at(costs(), 400.0, SHARES).by_component()
+    slower = costs_at(costs(), 400.0, SHARES, scale=1.25).by_component()
+    assert slower == pytest.approx({part: 1.25 * cpu_s for part, cpu_s in same.items()})
+    fast, slow = (said_of_closed(costs(), TWO, 1, scale).metrics for scale in (1.0, 1.25))
+    assert slow["maximum_per_s"] == pytest.approx(fast["maximum_per_s"] / 1.25, rel=0.03)
+
+
+def run_result(cpu_s: dict[str, float]) -> LoadResult:
+    """Ten seconds in which 1,000 requests were sent."""
+    validity = {
+        "requests": 1000,
+        "answered": 1000,
+        "planned_per_s": 100.0,
+        "achieved_per_s": 100.0,
+        "dispatch_lag_p50_s": 0.0,
+        "dispatch_lag_p99_s": 0.0,
+        "dispatch_lag_max_s": 0.0,
+        "generator_cpu_fraction": 0.1,
+        "steal_fraction": 0.0,
+        "foreign_cpu_fraction": 0.0,
+        "dropped": 0,
+        "wrong_status": 0,
+        "failed": 0,
+        "speed_before_per_s": 1.0,
+        "speed_after_per_s": 1.0,
+        "speed_ratio": 1.0,
+        "complete": True,
+        "valid": True,
+        "reasons": (),
+    }
+    return LoadResult.model_validate(
+        {
+            "run_id": "weighing",
+            "started_at": NOW,
+            "finished_at": NOW + timedelta(seconds=11),
+            "warmup_s": 1.0,
+            "window_s": 10.0,
+            "requests": 1100,
+            "complete": True,
+            "cpu_s": cpu_s,
+            "ended_pids": (),
+            "locust": {},
+            "validity": validity,
+        }
+    )
+
+
+def test_what_parts_use_when_nobody_asks_is_not_counted_as_cost_of_requests() -> None:
+    seen = run_result({"api-1": 0.5, "api-2": 0.6, "mongo-1": 0.4, "generator": 0.2})
+    # Mongo ticks on with 0.02 cores: 0.2 s of its 0.4 s in ten seconds.
+    told = cpu_of_a_request(seen, {"mongo": 0.02})
+    assert told == pytest.approx({"api": 1.1e-3, "mongo": 0.2e-3, "generator": 0.2e-3})
+
+
+def test_who_waited_for_anothers_read_counts_as_a_hit_and_the_warm_up_does_not_count() -> None:
+    table = pa.table(
+        {
+            "intended_s": [0.5, 1.0, 2.0, 3.0, 4.0],
+            "sent_s": [0.5, 1.5, 2.0, 3.0, 4.0],
+            "operation": ["list", "list", "list", "list", "product_update"],
+            "cache": ["hit", "miss", "miss", "hit", "none"],
+            "coalesced": [False, False, True, False, False],
+        }
+    )
+    shares = {"list/hit": 0.5, "list/miss": 0.25, "product_update/none": 0.25}
+    assert shares_seen(table, 1.0, is_closed=False) == shares
+    later = shares_seen(table, 1.6, is_closed=True)
+    assert later == pytest.approx({"list/hit": 2 / 3, "product_update/none": 1 / 3})
 
 
 def test_one_api_process_binds_the_closed_load_and_two_are_bound_by_the_cores() -> None:
@@ -82,7 +217,7 @@ def test_one_api_process_binds_the_closed_load_and_two_are_bound_by_the_cores() 
 
 
 def test_a_closed_load_is_kept_to_its_number_by_the_model_too() -> None:
-    model = model_of(costs(), ONE, 100.0, costs_at(costs(), ONE, 100.0, SHARES), is_closed=True)
+    model = model_of(costs(), ONE, 100.0, costs_at(costs(), 100.0, SHARES), is_closed=True)
     assert [(pool.name, pool.size) for pool in model.pools] == [("in flight", IN_FLIGHT)]
     assert math.isinf(model.client.timeout_s)
 
@@ -103,8 +238,8 @@ def test_latencies_rise_with_the_load_with_stalls_and_with_dearer_requests() -> 
 
 
 def test_stalls_stretch_a_demand_by_what_they_take() -> None:
-    model = model_of(costs(0.2), ONE, 1.0, costs_at(costs(0.2), ONE, 1.0, SHARES))
-    plain = model_of(costs(), ONE, 1.0, costs_at(costs(), ONE, 1.0, SHARES))
+    model = model_of(costs(0.2), ONE, 1.0, costs_at(costs(0.2), 1.0, SHARES))
+    plain = model_of(costs(), ONE, 1.0, costs_at(costs(), 1.0, SHARES))
     (with_stalls,), (without,) = (
         [route.steps[0].demand.expected_s for route in each.routes if route.operation == "detail"]
         for each in (model, plain)
@@ -118,20 +253,12 @@ def test_the_requests_of_a_cell_are_its_own_and_come_back_the_same() -> None:
     assert first.arrival_s.tolist() != trace_at(ONE, 200.0, seed=6).arrival_s.tolist()
 
 
-def test_bursts_hold_the_same_requests_a_handful_at_once() -> None:
-    trace = trace_at(ONE, 100.0, seed=1)
-    bursts = in_bursts(trace)
-    assert bursts.key.tolist() == trace.key.tolist()
-    _, counts = np.unique(bursts.arrival_s, return_counts=True)
-    assert set(counts[:-1].tolist()) == {BURST}
-
-
 def test_plainer_models_see_the_same_cell_and_give_up_where_a_part_is_full() -> None:
-    found = costs_at(costs(), ONE, 300.0, SHARES)
+    found = costs_at(costs(), 300.0, SHARES)
     told = {each.model: each for each in plainer(costs(), ONE, 300.0, found)}
     assert set(told) == {"analytic", "M/M/c", "utilisation only"}
     assert all(each.mean_s is not None and each.mean_s > 0.003 for each in told.values())
-    full = plainer(costs(), ONE, 2_000.0, costs_at(costs(), ONE, 2_000.0, SHARES))
+    full = plainer(costs(), ONE, 2_000.0, costs_at(costs(), 2_000.0, SHARES))
     assert {each.model: each.mean_s for each in full}["M/M/c"] is None
 
 
@@ -147,6 +274,12 @@ def test_the_design_has_two_dozen_cells_and_a_closed_one_for_each_system() -> No
     assert sorted(set(opened)) == sorted(LOADS)
     assert [name for name, share in CELLS.items() if not share] == ["closed"]
     assert all(sum(mix.values()) == pytest.approx(1.0) for mix in MIXES.values())
+    assert IN_FLIGHT > 2 * SATURATING
+
+
+def test_no_cell_is_offered_faster_than_one_generator_can() -> None:
+    assert max(LOADS) * highest_per_s(4000.0) == pytest.approx(MOST_PER_S)
+    assert highest_per_s(700.0) == 700.0
 
 
 def cell(name: str, error: float, *, valid: bool = True, attempt: int = 1) -> NativeCell:
@@ -200,8 +333,8 @@ def test_an_invalid_cell_is_in_the_table_with_its_reason_and_in_no_median() -> N
     cells = (
         cell("at-25", 0.10),
         cell("at-40", -0.20),
-        cell("at-55", 0.12),
-        cell("at-70", 5.0, valid=False),
+        cell("at-50", 0.12),
+        cell("at-60", 5.0, valid=False),
         cell("closed", 0.30),
     )
     rows = {row[0]: row for row in promised(cells)}
@@ -211,8 +344,31 @@ def test_an_invalid_cell_is_in_the_table_with_its_reason_and_in_no_median() -> N
     occasion = NativeOccasion(name="noon", machine={"cores": 2}, calibrations={}, cells=cells)
     text = native_section([occasion])
     assert "5 cells over 1 systems, 4 valid (80%)" in text
-    assert "at-70, try 1: INVALID: steal: 20.00%, limit 5.00%" in text
+    assert "at-60, try 1: INVALID: steal: 20.00%, limit 5.00%" in text
     assert text.count("| yes |") == 4 + sum(row[3] == "yes" for row in rows.values())
+
+
+def test_the_cores_busy_and_the_weighings_own_throughput_stand_beside_the_errors() -> None:
+    seen = MachineState(
+        cpu_s={"api": 9e-3, "generator": 1e-3}, stall_fraction=0.0, foreign_fraction=0.02, cores=2
+    )
+    # 100/s of 10 ms on two cores, and what others used: 52 %.
+    opened = cell("at-25", 0.10).model_copy(update={"state": seen})
+    closed = cell("closed", 0.02).model_copy(update={"weighed_per_s": 792.0})
+    cells = (opened, closed)
+    text = native_section([NativeOccasion(name="noon", machine={}, calibrations={}, cells=cells)])
+    assert "| 52% |" in text
+    assert "answered by itself, is 12% (worst -12%) off the maximum" in text
+
+
+def test_told_again_a_cell_keeps_what_was_said_of_it() -> None:
+    stored = cell("at-25", -0.30)
+    better = {metric: value * 0.9 for metric, value in stored.measured.items()}
+    again = ToldAgain(stored, hindsight=better, given=stored.measured)
+    table = {row[0]: row[1:] for row in rows([again])}
+    assert table["p50, in hindsight"] == ("30.0%", "10.0%", "1")
+    assert table["p99, given its state"] == ("5.0%", "0.0%", "1")
+    assert table["maximum throughput, in hindsight"] == ("–", "–", "0")
 
 
 def test_a_repeat_is_told_as_the_spread_that_no_prediction_can_beat() -> None:
