@@ -74,7 +74,7 @@ def _costs(place: Path, prediction: NativePrediction) -> NativeCosts:
 def rows(told: Sequence[ToldAgain]) -> list[tuple[str, ...]]:
     """Over valid cells, the median of |error| as it was, and as it would be."""
     valid = [each for each in told if each.cell.valid]
-    found = []
+    found: list[tuple[str, ...]] = []
     for text, limits, given in (("in hindsight", BLIND, False), ("given its state", GIVEN, True)):
         for metric in limits:
             before = _sizes(each.cell.error(metric, given=given) for each in valid)
