@@ -3,10 +3,10 @@
 Everything here is in real seconds once it is dilated; only what is shown is divided by the scale.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from sim.draws import Demand
-from sim.model import Beat, Lookup, StackModel, Step, Visit, VisitDemand
+from sim.model import Beat, Delay, Lookup, StackModel, Step, Visit, VisitDemand
 from sim.model import Demands as ModelDemands
 from sim.model.stack import flattened
 from sim.scenario import Scenario
@@ -112,7 +112,7 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
     routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]] = {}
     for route in model.routes:
         outcomes = routes[Operation(route.operation)] = {}
-        for outcome, visits in _paths(route.steps).items():
+        for outcome, visits in _visited(route.steps).items():
             outcomes[outcome] = tuple(_held(visit) for visit in visits)
             for visit in visits:
                 station = stations[components[visit.target] or visit.target]
@@ -138,27 +138,39 @@ def held_visits(model: StackModel) -> dict[tuple[str, str], int]:
     return {
         (route.operation, outcome): len(visits)
         for route in model.routes
-        for outcome, visits in _paths(route.steps).items()
+        for outcome, visits in _visited(route.steps).items()
     }
 
 
-def _paths(steps: tuple[Step, ...]) -> dict[Outcome, tuple[Visit, ...]]:
-    """The visits of a route in order, by what its look-up finds (none: it has no look-up)."""
+def delays_s(model: StackModel) -> dict[tuple[str, str], float]:
+    """Time of a request outside all queues, s, by operation and outcome."""
+    return {
+        (route.operation, outcome): sum(
+            step.demand.expected_s for step in path if isinstance(step, Delay)
+        )
+        for route in model.routes
+        for outcome, path in _paths(route.steps).items()
+    }
+
+
+def _visited(steps: tuple[Step, ...]) -> dict[Outcome, tuple[Visit, ...]]:
+    """The visits of a route in order, by what its look-up finds."""
+    return {
+        outcome: tuple(step for step in path if isinstance(step, Visit))
+        for outcome, path in _paths(steps).items()
+    }
+
+
+def _paths(steps: tuple[Step, ...]) -> dict[Outcome, tuple[Step, ...]]:
+    """The steps of a route in order, by what its look-up finds (none: it has no look-up)."""
     lookups = [place for place, step in enumerate(steps) if isinstance(step, Lookup)]
     if not lookups:
-        return {"none": tuple(_visits(steps))}
+        return {"none": steps}
     (place,) = lookups  # `stack_model` makes one look-up a route
     lookup = steps[place]
     assert isinstance(lookup, Lookup)
-    before, after = tuple(_visits(steps[:place])), tuple(_visits(steps[place + 1 :]))
-    return {
-        "hit": (*before, *_visits(lookup.hit), *after),
-        "miss": (*before, *_visits(lookup.miss), *after),
-    }
-
-
-def _visits(steps: tuple[Step, ...]) -> Iterator[Visit]:
-    return (step for step in steps if isinstance(step, Visit))
+    before, after = steps[:place], steps[place + 1 :]
+    return {"hit": (*before, *lookup.hit, *after), "miss": (*before, *lookup.miss, *after)}
 
 
 def _held(visit: Visit) -> HeldVisit:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headroom.artefacts import Run, replacing
+from sim.errors import require
 from sim.scenario import Scenario
 from sim.workload import Trace, open_trace
 
@@ -49,6 +50,7 @@ def offered_order(scenario: Scenario) -> tuple[tuple[Cell, int], ...]:
 
 def trace_of(scenario: Scenario, cell: Cell) -> Trace:
     """The requests of a cell: a pure function of scenario and cell, alike in all its repeats."""
+    _require_open(scenario)
     index = [other.name for other in cells_of(scenario)].index(cell.name)
     return open_trace(
         scenario.workload, cell.load_per_s, cell.duration_s, _rng(scenario, CELL_STREAM, index)
@@ -57,7 +59,14 @@ def trace_of(scenario: Scenario, cell: Cell) -> Trace:
 
 def calibration_trace(scenario: Scenario, load_per_s: float, duration_s: float) -> Trace:
     """Requests at low load for the calibration; from another stream than any cell's."""
+    _require_open(scenario)
     return open_trace(scenario.workload, load_per_s, duration_s, _rng(scenario, CALIBRATION_STREAM))
+
+
+def _require_open(scenario: Scenario) -> None:
+    allowed = "`open`: closed users are offered in dilated time, by `headroom fidelity run`"
+    kind = scenario.workload.kind
+    require(kind == "open", "workload.kind", kind, allowed)
 
 
 def calibration_rng(scenario: Scenario) -> np.random.Generator:

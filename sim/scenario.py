@@ -22,6 +22,7 @@ from sim.scenario_base import (
     PositiveInterval,
     number_at,
 )
+from sim.scenario_catalogue import Catalogue, Popularity, Profile
 from sim.scenario_money import BillComponent, Prices, Reliability, StatedLine
 from sim.scenario_plan import Planning, PlanSpace, Purchase
 from sim.scenario_protection import (
@@ -117,47 +118,6 @@ FAMILY_OF: dict[Operation, Family] = {
 }
 
 
-class Catalogue(Part):
-    """What is stored. Product p belongs to category p mod `categories`, live and modelled."""
-
-    products: Count = 20_000
-    users: Count = 2_000
-    categories: Count = 20
-    pages_per_category: Annotated[int, Field(ge=1, le=10_000)] = 10
-    page_size: Annotated[int, Field(ge=1, le=100)] = 20
-    search_queries: Count = 2_000
-
-    @property
-    def listing_keys(self) -> int:
-        """Distinct listing pages: every category, and all products together, times the pages."""
-        return (self.categories + 1) * self.pages_per_category
-
-
-class Popularity(Part):
-    """Zipf exponents: rank r is asked for in proportion to r ** -exponent. 0 is uniform."""
-
-    products_zipf: Annotated[float, Field(ge=0, le=5)] = 0.9
-    listing_zipf: Annotated[float, Field(ge=0, le=5)] = 1.0
-    search_zipf: Annotated[float, Field(ge=0, le=5)] = 0.9
-    users_zipf: Annotated[float, Field(ge=0, le=5)] = 0.6
-
-
-class Profile(Part):
-    """How demand moves over time, as a rate curve that averages 1 over a day."""
-
-    kind: Literal["constant", "diurnal", "recorded"] = "diurnal"
-    peak_to_mean: Annotated[float, Field(ge=1, le=1000)] = 2.5
-    peak_hour: Annotated[float, Field(ge=0, lt=24)] = 20.0
-    recording: str | None = None  # name of a data set in sim/data, for kind: recorded
-    index_of_dispersion: Annotated[float, Field(ge=1, le=1000)] = 1.0  # 1: Poisson
-
-    @model_validator(mode="after")
-    def _recording_named(self) -> Self:
-        if (self.kind == "recorded") != (self.recording is not None):
-            raise ValueError("`recording` goes with `kind: recorded`, and only with it")
-        return self
-
-
 class Workload(Part):
     """Who comes, how often, and what they ask for."""
 
@@ -166,6 +126,11 @@ class Workload(Part):
     sessions_per_active_user_per_day: Positive = 1.0
     requests_per_session: Positive
     think_time_s: NonNegative = 30.0
+    kind: Literal["open", "closed"] = Field(
+        default="open",
+        description="`open`: requests come whatever became of those before; `closed`: a fixed "
+        "number of users who each wait for the answer, think, and ask again (in dilated time).",
+    )
     profile: Profile = Profile()
     mix: dict[Operation, NonNegative]
     popularity: Popularity = Popularity()
@@ -177,6 +142,13 @@ class Workload(Part):
             total = sum(self.mix.values())
             found = {operation.value: share for operation, share in self.mix.items()}
             raise FieldError(("mix",), found, f"fractions that sum to 1; these sum to {total:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _closed_users_think(self) -> Self:
+        if self.kind == "closed" and self.think_time_s == 0:
+            allowed = "a number > 0: users of `kind: closed` think before they ask again"
+            raise FieldError(("think_time_s",), self.think_time_s, allowed)
         return self
 
     @property

@@ -150,9 +150,10 @@ def _lives(topology: Topology, exact: Simulated, found: Offered) -> Iterator[Ent
     ttl_s = {family.value: policy.ttl_s for family, policy in cache.families.items()}
     for family, asked in _families(exact, found):
         places = np.flatnonzero(asked)
+        places = places[np.argsort(requests.arrival_s[places], kind="stable")]
         names = [trace.operations[trace.operation[place]] for place in places]
         keys = trace.user if family == FAMILY_OF[Operation.FAVOURITES].value else trace.key
-        at_s = trace.arrival_s[places]
+        at_s = requests.arrival_s[places]
         yield lives_of(
             family,
             ttl_s[family] * topology.scenario.time.scale,
@@ -204,7 +205,8 @@ def _outside(exact: Simulated, found: Offered, inside_s: float) -> Figure:
     count = max(1, int(requests.answered.sum()))
     spent_s = float(np.nansum(requests.latency_s[requests.answered]))
     counted_s = sum(found.counted.held_s.values()) + sum(found.counted.waited_s.values())
-    predicted_s = (float(exact.run.sojourn_s.sum()) - inside_s) / max(1, len(exact.trace))
+    sent = np.isfinite(exact.run.sojourn_s)  # closed users do not come to all they would ask
+    predicted_s = (float(exact.run.sojourn_s[sent].sum()) - inside_s) / max(1, int(sent.sum()))
     measured_s = (spent_s - counted_s) / count
     return Figure(
         measure="outside",

@@ -23,7 +23,7 @@ from headroom.fidelity.cells import LOW_S, LOW_TARGET, WARMUP_S, Cell, seed_of, 
 from headroom.fidelity.compared import compared
 from headroom.fidelity.constants import fitted
 from headroom.fidelity.measured import offered
-from headroom.fidelity.predicted import load_for, model_of, predicted, simulated
+from headroom.fidelity.predicted import at_load, load_for, model_of, predicted, simulated
 from headroom.fidelity.topologies import Topology
 from headroom.live import running_stack
 from stack.local import StackInfo
@@ -61,9 +61,10 @@ class Campaign:
     ) -> Cell:
         seed = seed_of(self.occasion, topology.name, name)
         cell = Cell(name, target, 1.0, seed, topology.warmup_s)
-        if duration_s is not None:
+        if duration_s is not None:  # nothing is judged: whoever asks
             cell = Cell(name, target, 1.0, seed, WARMUP_S, duration_s)
-        return replace(cell, load_per_s=load_for(topology, cell, target))
+            return replace(cell, load_per_s=load_for(topology, cell, target))
+        return at_load(topology, cell, target)
 
     def missing(self, topology: Topology) -> list[str]:
         """Names of the cells that were not measured yet."""

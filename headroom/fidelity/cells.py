@@ -18,8 +18,10 @@ class Cell:
     Args:
         name: unique in its topology.
         target: utilisation of the busiest machine that the load was chosen for.
-        load_per_s: requests offered per second.
+        load_per_s: requests offered per second; of closed users: by which they were numbered.
         seed: of its requests and of their demands.
+        users: who wait for their answers, and think, before they ask again; 0: requests come
+            whatever became of those before.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Cell:
     seed: int
     warmup_s: float = WARMUP_S
     duration_s: float = CELL_S
+    users: int = 0
 
 
 def seed_of(occasion: str, topology: str, name: str) -> int:

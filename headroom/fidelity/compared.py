@@ -14,7 +14,7 @@ from headroom.fidelity.artefacts import (
 )
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.measured import Offered, utilisations
-from headroom.fidelity.predicted import Simulated, latencies
+from headroom.fidelity.predicted import Simulated, last_s, latencies
 from headroom.fidelity.topologies import Topology
 from sim.model import CacheOutcome
 from sim.scenario import FAMILY_OF
@@ -81,9 +81,10 @@ def measured_metrics(
 ) -> dict[str, float]:
     """The figures of a measured cell, named and defined as those of a simulated one."""
     requests = found.requests
-    judged = (exact.trace.arrival_s >= cell.warmup_s)[: requests.latency_s.size]
+    judged = requests.arrival_s >= cell.warmup_s
     answered = judged & requests.answered
-    window_s = float(exact.trace.arrival_s[-1]) - cell.warmup_s
+    # Where the last request comes when it does, both count until then.
+    window_s = last_s(requests.arrival_s if cell.users else exact.trace.arrival_s) - cell.warmup_s
     metrics = {
         "throughput_per_s": float(answered.sum()) / window_s,
         "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),

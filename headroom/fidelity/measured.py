@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from headroom.artefacts import Conditions, Run
 from headroom.errors import CalibrationError
 from headroom.fidelity.cells import Cell
-from headroom.fidelity.predicted import alike, retry_wait_s
+from headroom.fidelity.closed import users_of
+from headroom.fidelity.predicted import alike, asked_of, retry_wait_s
 from headroom.fidelity.topologies import Topology
 from headroom.live import (
     catalogue_of,
@@ -43,12 +44,14 @@ class Requests:
     """What became of each request of a cell, in the order of its trace.
 
     Args:
+        arrival_s: when it was to be sent; NaN: a closed user's who did not come to it.
         latency_s: from the intended time; NaN where nothing was answered.
         answered: with a status that is no server's error.
         hit, looked_up: of the cache.
         part_s: time at what was called, by part, NaN where it was not.
     """
 
+    arrival_s: NDArray[np.float64]
     latency_s: NDArray[np.float64]
     answered: NDArray[np.bool_]
     hit: NDArray[np.bool_]
@@ -103,7 +106,8 @@ def offered(
     _until_idle(info)
     empty_cache(info)
     fresh_balancer(info)
-    path = write_trace(Run(folder), cell.name, trace)
+    asked = asked_of(cell, topology) if cell.users else None
+    path = write_trace(Run(folder), cell.name, trace if asked is None else asked.requests)
     out = folder / f"{cell.name}.load.parquet"
     waits_s = retry_wait_s(topology, cell, len(trace))
     limits = Limits().dilated()
@@ -125,10 +129,11 @@ def offered(
         max_in_flight=max_in_flight,
         progress=during,
         retry_wait_s=waits_s,
+        users=None if asked is None else users_of(asked),
     )
     after = _counters(info)
     counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))
-    return Offered(result, read_requests(out), counted, _judged(result, counted))
+    return Offered(result, read_requests(out, len(trace)), counted, _judged(result, counted))
 
 
 def _judged(result: LoadResult, counted: Counted) -> Conditions:
@@ -142,15 +147,20 @@ def _judged(result: LoadResult, counted: Counted) -> Conditions:
     return conditions.model_copy(update={"valid": False, "reasons": (*conditions.reasons, reason)})
 
 
-def read_requests(path: Path) -> Requests:
-    """The rows of a load run."""
+def read_requests(path: Path, requests: int) -> Requests:
+    """The rows of a load run, of so many requests; those that were not sent stay empty."""
     table = pq.read_table(path).to_pandas()
+    if len(table) < requests:
+        table = table.set_index("request_id").reindex(range(requests))
+        table["coalesced"] = table["coalesced"] == True  # noqa: E712 - empty is not true
+        table["attempts"] = table["attempts"].fillna(1)
     error = table["error"].isna().to_numpy()
     status = table["status"].fillna(599).to_numpy()
     cache = table["cache"].astype(str).to_numpy()
     coalesced = table["coalesced"].to_numpy(dtype=bool)
     done_s = table["done_s"].to_numpy(dtype=float)
     return Requests(
+        arrival_s=table["intended_s"].to_numpy(dtype=float),
         latency_s=table["latency_s"].to_numpy(dtype=float),
         answered=error & (status < 500),
         hit=cache == "hit",

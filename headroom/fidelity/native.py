@@ -280,7 +280,7 @@ class _Experiment:
         if is_closed:
             done_s = pq.read_table(out).to_pandas().query("status < 400")["done_s"]
             return result, {"maximum_per_s": throughput_per_s(done_s.to_numpy(dtype=float))}
-        requests = read_requests(out)
+        requests = read_requests(out, len(trace))
         judged = (trace.arrival_s >= WARMUP_S)[: requests.latency_s.size] & requests.answered
         metrics = {"throughput_per_s": float(judged.sum()) / MEASURED_S}
         return result, metrics | latencies(requests.latency_s[judged])

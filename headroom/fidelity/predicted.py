@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from headroom.dilation import dilated, dilated_demands, held_visits
+from headroom.dilation import delays_s, dilated, dilated_demands, held_visits
 from headroom.fidelity.artefacts import Constants, PredictedFidelity
 from headroom.fidelity.cells import Cell
+from headroom.fidelity.closed import asked_in, played, users_for
 from headroom.fidelity.topologies import Topology
 from headroom.metrics import QUANTILES
 from headroom.predict import hit_ratios_of
 from sim.draws import uniform_each
 from sim.kernel import simulate
 from sim.model import Client, SimulatedRun, StackModel, stack_model
-from sim.workload import Trace, open_trace
+from sim.workload import Trace, UserTrace, open_trace
 
 REPLICATIONS = 60  # behind the distributional intervals
 COVERED = (0.05, 0.95)
@@ -70,9 +71,25 @@ class Simulated:
 
 def simulated(topology: Topology, cell: Cell, model: StackModel) -> Simulated:
     """The very requests of a cell, with the very demands that the gates will hold them for."""
-    trace = trace_of(cell, topology)
-    run = simulate(model, trace, seed=cell.seed)
-    return Simulated(trace, run, metrics_of(model, run, trace, cell))
+    return _simulated(topology, cell, model, (TRACE_STREAM,), cell.seed)
+
+
+def _simulated(
+    topology: Topology, cell: Cell, model: StackModel, stream: tuple[int, ...], seed: int
+) -> Simulated:
+    if cell.users:
+        bare = replace(model, routes=model_of(topology).routes)
+        asked = asked_in(cell, topology, stream, seed)
+        trace, run = played(bare, asked, delays_s(model), seed)
+    else:
+        trace = _trace(cell, topology, stream)
+        run = simulate(model, trace, seed=seed)
+    return Simulated(trace, run, metrics_of(run, trace, cell))
+
+
+def asked_of(cell: Cell, topology: Topology) -> UserTrace:
+    """What the closed users of a cell ask for, in dilated time: a function of its arguments."""
+    return asked_in(cell, topology, (TRACE_STREAM,), cell.seed)
 
 
 def predicted(topology: Topology, cell: Cell, constants: Constants) -> PredictedFidelity:
@@ -81,9 +98,8 @@ def predicted(topology: Topology, cell: Cell, constants: Constants) -> Predicted
     exact = simulated(topology, cell, model)
     spread: dict[str, list[float]] = {}
     for number in range(REPLICATIONS):
-        trace = _trace(cell, topology, (SPREAD_STREAM, number))
-        run = simulate(model, trace, seed=cell.seed + 1 + number)
-        for name, value in metrics_of(model, run, trace, cell).items():
+        other = _simulated(topology, cell, model, (SPREAD_STREAM, number), cell.seed + 1 + number)
+        for name, value in other.metrics.items():
             spread.setdefault(name, []).append(value)
     ranges = {name: between(np.array(values)) for name, values in spread.items()}
     return PredictedFidelity(
@@ -107,7 +123,7 @@ def between(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.quantile(drawn, COVERED, axis=0, method="weibull"))
 
 
-def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -> dict[str, float]:
+def metrics_of(run: SimulatedRun, trace: Trace, cell: Cell) -> dict[str, float]:
     """The figures of a simulated cell, named and defined as those of a measured one.
 
     Latencies, rates and hit ratios are those of the requests that arrive after the warm-up;
@@ -115,7 +131,7 @@ def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -
     """
     judged = trace.arrival_s >= cell.warmup_s
     answered = judged & run.is_ok
-    window_s = float(trace.arrival_s[-1]) - cell.warmup_s
+    window_s = last_s(trace.arrival_s) - cell.warmup_s
     metrics = {
         "throughput_per_s": float(answered.sum()) / window_s,
         "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),
@@ -128,6 +144,11 @@ def metrics_of(model: StackModel, run: SimulatedRun, trace: Trace, cell: Cell) -
     for station in run.stations:
         busy.setdefault(alike(station.name), []).append(station.utilisation)
     return metrics | {f"utilisation.{name}": float(np.mean(u)) for name, u in busy.items()}
+
+
+def last_s(arrival_s: NDArray[np.float64]) -> float:
+    """When the last request came; of closed users those that were never sent are NaN."""
+    return float(np.nanmax(arrival_s))
 
 
 def alike(machine: str) -> str:
@@ -177,6 +198,25 @@ def load_for(topology: Topology, cell: Cell, target: float) -> float:
         busiest = max(_offered(model, found).values())
         load_per_s *= target / busiest
     return load_per_s
+
+
+def at_load(topology: Topology, cell: Cell, target: float) -> Cell:
+    """The cell with the load, or the closed users, that utilise the busiest machine so much."""
+    cell = replace(cell, load_per_s=load_for(topology, cell, target))
+    if not topology.is_closed:
+        return cell
+    model = model_of(topology)
+    found = simulated(topology, cell, model)
+    slots = {station.name: station.slots for station in model.stations}
+    work_s = {
+        load.name: (
+            load.utilisation * slots[load.name] * found.run.end_s / len(found.trace),
+            slots[load.name],
+        )
+        for load in found.run.stations
+    }
+    think_s = dilated(topology.scenario).workload.think_time_s
+    return replace(cell, users=users_for(cell.load_per_s, think_s, work_s))
 
 
 def _offered(model: StackModel, found: Simulated) -> dict[str, float]:

@@ -56,6 +56,11 @@ class Topology:
     targets: tuple[float, ...]
     warmup_s: float = WARMUP_S
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether users wait for their answers before they ask again."""
+        return self.scenario.workload.kind == "closed"
+
 
 TARGETS = (0.30, 0.50, 0.70, 0.80, 0.90, 0.95)
 FEWER = (0.30, 0.50, 0.70, 0.90)
@@ -92,6 +97,7 @@ class _Design:
     timeout_s: float = 5.0
     retries: int = 0  # of whoever was not answered in time, after 50 ms and more
     beat_ms: float = 0.0  # answers leave at multiples of it, requests come between them
+    think_s: float | None = None  # of closed users; None: requests come whatever is answered
     targets: tuple[float, ...] = TARGETS
 
 
@@ -168,6 +174,11 @@ DESIGNS = {
         retries=2,
         targets=(0.90, 1.10, 1.30),
     ),
+    "closed-users": _Design(
+        "closed users: each thinks for a while, then asks again, once it has the answer",
+        think_s=0.1,
+        targets=(0.50, 0.80, 0.90),
+    ),
     "assignment": _Design(
         "the baseline: one API server, one mongod, no cache, text search in the database",
         replicas=1,
@@ -214,6 +225,7 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
             "mix": {Operation(operation): share for operation, share in design.mix.items()},
             "catalogue": dict(design.catalogue),
             "popularity": dict(design.skew),
+            **_users(design),
         },
         "topology": {
             "load_balancer": {"policy": design.balancing},
@@ -237,6 +249,10 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
         "time": {"scale": scale},
     }
     return Scenario.model_validate(written)
+
+
+def _users(design: _Design) -> dict[str, Any]:
+    return {} if design.think_s is None else {"kind": "closed", "think_time_s": design.think_s}
 
 
 def _demands(scenario: Scenario, design: _Design) -> Demands:

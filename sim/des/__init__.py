@@ -12,9 +12,11 @@ from sim.des.control import Scaling, plan_disruptions
 from sim.des.stack import Stack
 from sim.model.run import FamilyLookups, SimulatedRun, check_inputs, load_of, share_of
 from sim.model.stack import StackModel
+from sim.model.users import ClosedRun, check_users, sent_of
 from sim.workload.trace import Trace
+from sim.workload.users import UserTrace
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_users"]
 
 
 def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
@@ -38,7 +40,39 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
     [1.0, 1.5]
     """
     check_inputs(model, trace, seed)
-    stack = Stack(model, trace, seed)
+    return _run(Stack(model, trace, seed))
+
+
+def simulate_users(model: StackModel, users: UserTrace, *, seed: int) -> ClosedRun:
+    """Simulate a stack with SimPy under closed users, who ask again when they were answered.
+
+    Args:
+        model: the stack; its rules are those of `sim.model.stack`, rule 11 included.
+        users: what each asks for and how long each thinks before.
+        seed: of all demands, 0 … 2^64 - 1; the same in `sim.kernel.simulate_users` gives the same
+            run.
+    Returns: the requests that were sent before `users.until_s`, when, and what became of each.
+    Raises: InvalidScenario as `simulate` does.
+    Source: event scheduling as in [banks2010, ch. 3].
+
+    >>> from sim.model import Demand, Route, Station, Visit
+    >>> second = Demand(1.0, distribution="deterministic")
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", second),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> visits = Trace(np.array([0.5, 9.0]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> one = UserTrace(visits, think_s=np.array([0.5, 0.25]), users=1, until_s=9.0)
+    >>> simulate_users(model, one, seed=1).arrival_s.tolist()  # answered at 1.5, then 0.25 s
+    [0.5, 1.75]
+    """
+    check_inputs(model, users.requests, seed)
+    check_users(users)
+    stack = Stack(model, users.requests, seed, users)
+    run = _run(stack)
+    return sent_of(np.array(stack.sent_s, np.float64), run)
+
+
+def _run(stack: Stack) -> SimulatedRun:
+    model = stack.model
     plan_disruptions(stack)
     scalings = [Scaling(stack.clock, s, stack.groups[s.group]) for s in model.autoscalers]
     stack.run()

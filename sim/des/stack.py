@@ -3,6 +3,7 @@
 The rules of `sim.model.stack` say what happens when; numbers in comments refer to them.
 """
 
+import math
 from collections.abc import Generator
 from typing import Any
 
@@ -43,6 +44,7 @@ from sim.model.steps import (
     Visit,
 )
 from sim.workload.trace import Trace
+from sim.workload.users import UserTrace
 
 Walk = Generator[Event, Any, None]
 RETRIED = (Outcome.TIMEOUT, Outcome.REJECTED, Outcome.FAILED)
@@ -51,8 +53,10 @@ RETRIED = (Outcome.TIMEOUT, Outcome.REJECTED, Outcome.FAILED)
 class Stack:
     """All parts of a model, brought to life on one clock."""
 
-    def __init__(self, model: StackModel, trace: Trace, seed: int) -> None:
-        self.model, self.trace, self.seed = model, trace, seed
+    def __init__(
+        self, model: StackModel, trace: Trace, seed: int, users: UserTrace | None = None
+    ) -> None:
+        self.model, self.trace, self.seed, self.closed = model, trace, seed, users
         self.clock = Clock()
         self.hosts: dict[str, Cores] = {
             host.name: (SharedCores if host.discipline == "ps" else Cores)(self.clock, host)
@@ -72,7 +76,11 @@ class Stack:
         self.budget = RetryBudget(model.client)
         self.jobs_completed = 0
 
-        self.arrival_s: list[float] = trace.arrival_s.tolist()
+        # Of closed users only the first requests come by themselves.
+        first_s = trace.arrival_s if users is None else users.first_s
+        self.arrival_s: list[float] = first_s.tolist()
+        self.think_s: list[float] = [] if users is None else users.think_s.tolist()
+        self.sent_s = self.arrival_s + [math.nan] * (len(trace) - len(self.arrival_s))
         self.keys: list[int] = trace.key.tolist()
         self.users: list[int] = trace.user.tolist()
         steps = [model.route_of[o].steps if o in model.route_of else () for o in trace.operations]
@@ -83,7 +91,7 @@ class Stack:
         self.outcome = [0] * len(trace)
         self.cache_outcome = [0] * len(trace)
         self.attempts = [1] * len(trace)
-        self.unfinished = len(trace)
+        self.unfinished = len(self.arrival_s)
         self.finished = Event(self.clock)
 
     def run(self) -> None:
@@ -112,6 +120,9 @@ class Stack:
         following = request + 1
         if following < len(self.arrival_s):  # rule 1
             self.clock.call_at(self.arrival_s[following], lambda _: self._arrive(following))
+        self._ask(request)
+
+    def _ask(self, request: int) -> None:
         self.budget.first_attempt()
         self._begin(Attempt(request, 0, self.keys[request], self.users[request], is_job=False))
 
@@ -165,13 +176,27 @@ class Stack:
             self.clock.call_at(self.clock.now + wait_s, lambda _: self._begin(again))
             return
         request = attempt.request
-        self.sojourn_s[request] = self.clock.now - self.arrival_s[request]
+        self.sojourn_s[request] = self.clock.now - self.sent_s[request]
         self.outcome[request] = outcome
         self.cache_outcome[request] = attempt.cache_outcome
         self.attempts[request] = retry
+        if self.closed is not None and self._asks_again(self.closed, request):
+            return
         self.unfinished -= 1
         if not self.unfinished:
             self.clock.stop(self.finished)  # rule 10
+
+    def _asks_again(self, users: UserTrace, request: int) -> bool:
+        """A closed user has an answer (rule 11); returns whether another request will come."""
+        following = request + users.users
+        if following >= len(self.think_s):
+            return False
+        due_s = self.clock.now + self.think_s[following]
+        if due_s >= users.until_s:
+            return False
+        self.sent_s[following] = due_s
+        self.clock.call_at(due_s, lambda _: self._ask(following))
+        return True
 
     # Steps
 

@@ -8,16 +8,25 @@
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.kernel.layout import MORE_ACTIONS, MORE_ATTEMPTS, MORE_EVENTS, STUCK, Chunk, World
 from sim.kernel.memory import empty_world, with_actions, with_attempts, with_events
 from sim.kernel.program import Program
 from sim.kernel.tandem import is_tandem, simulate_tandem
-from sim.model.run import FamilyLookups, SimulatedRun, check_inputs, load_of, share_of
+from sim.model.run import (
+    FamilyLookups,
+    SimulatedRun,
+    check_inputs,
+    load_of,
+    share_of,
+)
 from sim.model.stack import StackModel
+from sim.model.users import ClosedRun, check_users, sent_of
 from sim.workload.trace import Trace
+from sim.workload.users import UserTrace
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_users"]
 
 
 def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
@@ -43,10 +52,58 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
     check_inputs(model, trace, seed)
     if is_tandem(model):
         return simulate_tandem(model, trace, seed)
-    requests = len(trace)
     program = Program(model, seed)
-    chunk = Chunk(
-        arrival_s=np.ascontiguousarray(trace.arrival_s, np.float64),
+    chunk = _chunk(program, trace, trace.arrival_s)
+    world = empty_world(program, attempts=256)
+    if len(trace):
+        world, _ = advanced(world, chunk, 0, last=True)
+    return summary(model, world, chunk)
+
+
+def simulate_users(model: StackModel, users: UserTrace, *, seed: int) -> ClosedRun:
+    """Simulate a stack under closed users, who ask again when they were answered.
+
+    Args:
+        model: the stack; its rules are those of `sim.model.stack`, rule 11 included.
+        users: what each asks for and how long each thinks before.
+        seed: of all demands, 0 … 2^64 - 1; the same in `sim.des.simulate_users` gives the same run.
+    Returns: the requests that were sent before `users.until_s`, when, and what became of each.
+    Raises: InvalidScenario as `simulate` does.
+    Source: event scheduling as in [banks2010, ch. 3]; equal to `sim.des.simulate_users`, which a
+        test holds.
+
+    >>> from sim.model import Demand, Route, Station, Visit
+    >>> second = Demand(1.0, distribution="deterministic")
+    >>> model = StackModel((Station("web", 1),), (Route("get", (Visit("web", second),)),))
+    >>> zero = np.zeros(2, np.int64)
+    >>> visits = Trace(np.array([0.5, 9.0]), ("get",), zero.astype(np.int16), zero, zero)
+    >>> one = UserTrace(visits, think_s=np.array([0.5, 0.25]), users=1, until_s=9.0)
+    >>> simulate_users(model, one, seed=1).arrival_s.tolist()  # answered at 1.5, then 0.25 s
+    [0.5, 1.75]
+    """
+    check_inputs(model, users.requests, seed)
+    check_users(users)
+    program = Program(model, seed)
+    first_s = users.first_s
+    sent_s = np.full(len(users.requests), np.nan)
+    sent_s[: first_s.size] = first_s
+    chunk = _chunk(program, users.requests, first_s)._replace(
+        sent_s=sent_s,
+        think_s=np.ascontiguousarray(users.think_s, np.float64),
+        users=int(users.users),
+        until_s=float(users.until_s),
+    )
+    world = empty_world(program, attempts=256)
+    if first_s.size:
+        world, _ = advanced(world, chunk, 0, last=True)
+    return sent_of(sent_s, summary(model, world, chunk))
+
+
+def _chunk(program: Program, trace: Trace, arrival_s: NDArray[np.float64]) -> Chunk:
+    """A trace as the loop reads it, with the arrivals that are known beforehand."""
+    requests = len(trace)
+    return Chunk(
+        arrival_s=np.ascontiguousarray(arrival_s, np.float64),
         start=starts(program, trace),
         key=np.ascontiguousarray(trace.key, np.int64),
         user=np.ascontiguousarray(trace.user, np.int64),
@@ -54,11 +111,11 @@ def simulate(model: StackModel, trace: Trace, *, seed: int) -> SimulatedRun:
         outcome=np.zeros(requests, np.int8),
         cache_outcome=np.zeros(requests, np.int8),
         attempts=np.zeros(requests, np.int16),
+        sent_s=np.zeros(0),
+        think_s=np.zeros(0),
+        users=0,
+        until_s=0.0,
     )
-    world = empty_world(program, attempts=256)
-    if requests:
-        world, _ = advanced(world, chunk, 0, last=True)
-    return summary(model, world, chunk)
 
 
 def starts(program: Program, trace: Trace) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

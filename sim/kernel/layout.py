@@ -120,7 +120,10 @@ class World(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A stretch of the trace, and where its requests' fates are written (empty: nowhere)."""
+    """A stretch of the trace, and where its requests' fates are written (empty: nowhere).
+
+    Of closed users it is all, and its arrivals are those of their first requests.
+    """
 
     arrival_s: Any
     start: Any  # first instruction of each request's route
@@ -130,6 +133,10 @@ class Chunk(NamedTuple):
     outcome: Any
     cache_outcome: Any
     attempts: Any
+    sent_s: Any  # of closed users: when each request was sent
+    think_s: Any  # … what each is preceded by
+    users: int  # … how far a user's next request is from the last; 0: nobody asks again
+    until_s: float
 
 
 # Instructions

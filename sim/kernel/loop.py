@@ -111,6 +111,8 @@ def _build(sources: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
                     outcome = FAILED
                 elif state == BEGINS:
                     attempt.pc = attempt.start
+                    if attempt.number == 0:  # a closed user's, who has thought
+                        g.budget = min(g.budget_cap, g.budget + g.budget_fraction)
                     if g.timeout_s < np.inf:
                         start_timer(w, a)
                 if state != ELECTED:

@@ -225,7 +225,27 @@ def answer(w: World, a: int, outcome: int, chunk: Chunk, base: int) -> None:
         chunk.outcome[at] = outcome
         chunk.cache_outcome[at] = attempt.cache_outcome
         chunk.attempts[at] = attempt.number + 1
-    g.unfinished -= 1
+    if chunk.users == 0 or not _ask_again(w, a, chunk):
+        g.unfinished -= 1
+
+
+@compiled
+def _ask_again(w: World, a: int, chunk: Chunk) -> bool:
+    """A closed user has an answer (rule 11); returns whether another request will come of it."""
+    following = w.attempts[a].request + chunk.users
+    if following >= chunk.think_s.size:
+        return False
+    due_s = w.g[0].now + chunk.think_s[following]
+    if due_s >= chunk.until_s:
+        return False
+    b = copy_attempt(w, a)
+    again = w.attempts[b]
+    again.request, again.number = following, 0
+    again.key, again.user = chunk.key[following], chunk.user[following]
+    again.start, again.arrival_s = chunk.start[following], due_s
+    chunk.sent_s[following] = due_s
+    wake(w, b, BEGINS, due_s)
+    return True
 
 
 @compiled

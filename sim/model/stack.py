@@ -32,6 +32,8 @@ is done at once, in program order, inside the event that caused it. In particula
    served first, by order of start, those waiting for a core next, those waiting for a slot last.
 9. A `Beat` schedules its end at the first multiple of its length that is not past.
 10. The run ends when the last request of the trace has ended; jobs and abandoned attempts are cut.
+11. A closed user whose request ended thinks, and the next request of that user is scheduled at once
+    for the time at which thinking ends, if that is before the end of the users' trace.
 
 **Randomness.** Each draw is `sim.draws.uniform(seed, component, request, visit, attempt)`.
 

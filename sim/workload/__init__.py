@@ -3,7 +3,7 @@
 - `popularity`: Zipf probabilities and sampling, up to 10^12 items.
 - `trace`: one seeded list of requests, the same for the live load and for the models.
 - `demand`: the rate over time; `arrivals`: arrival times for it, Poisson or burstier.
-- `sessions`: sessions, closed users, how many are there at once.
+- `sessions`: sessions, how many people stand behind a load. `users`: closed users, one by one.
 - `fit`: popularity and burstiness from what was observed.
 """
 
@@ -21,11 +21,13 @@ from sim.workload.trace import (
     poisson_arrivals_s,
     requests_at,
 )
+from sim.workload.users import UserTrace, user_trace
 
 __all__ = [
     "ClosedUsers",
     "Demand",
     "Trace",
+    "UserTrace",
     "Zipf",
     "ZipfFit",
     "arrivals_s",
@@ -42,5 +44,6 @@ __all__ = [
     "poisson_arrivals_s",
     "requests_at",
     "session_trace",
+    "user_trace",
     "zipf_probabilities",
 ]

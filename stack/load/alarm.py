@@ -37,17 +37,28 @@ class Alarm:
         self._hub = gevent.get_hub()
         self._readable = self._hub.loop.io(self._timer, 1)
         self._spec = _TimerSpec()
+        self._set_s = 0.0  # when it goes off; 0: nobody waits
 
     def wait_until(self, when_s: float) -> None:
         """Let other greenlets run until `time.monotonic()` is `when_s`; at once when it is past."""
         if when_s <= time.monotonic():
             return
-        seconds = int(when_s)
-        self._spec.value.seconds = seconds
-        self._spec.value.nanoseconds = int((when_s - seconds) * 1e9)
-        self._libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, ctypes.byref(self._spec), None)
+        self._set(when_s)
         self._hub.wait(self._readable)
         os.read(self._timer, 8)
+        self._set_s = 0.0
+
+    def bring_forward(self, when_s: float) -> None:
+        """Let whoever waits go on at `when_s`, if that is earlier than it waits for."""
+        if when_s < self._set_s:
+            self._set(when_s)
+
+    def _set(self, when_s: float) -> None:
+        self._set_s = when_s
+        # A time of zero would put the timer out of action.
+        nanoseconds = max(1, int(when_s * 1e9))
+        self._spec.value.seconds, self._spec.value.nanoseconds = divmod(nanoseconds, 10**9)
+        self._libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, ctypes.byref(self._spec), None)
 
     def close(self) -> None:
         """Release the timer."""

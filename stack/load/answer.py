@@ -1,5 +1,6 @@
 """What is read of an HTTP answer: status, size, cache outcome and the server's own timings."""
 
+import contextlib
 from math import isnan, nan
 from zlib import crc32
 
@@ -24,6 +25,7 @@ class Answer:
         "coalesced",
         "complete",
         "keep_alive",
+        "left_s",
         "replica",
         "status",
         "timings_s",
@@ -42,6 +44,7 @@ class Answer:
         self.coalesced = False  # missed, and waited for another request's read
         self.replica = b""
         self.timings_s = [UNKNOWN] * len(TIMINGS)
+        self.left_s = UNKNOWN  # when it left the last emulated machine, by that one's clock
         self.complete = False
         self.keep_alive = True
 
@@ -56,6 +59,9 @@ class Answer:
         length = len(name)
         if length == 7 and name.lower() == b"x-cache":
             self.cache = _CACHE_CODE.get(value.strip().lower(), 0)
+        elif length == 6 and name.lower() == b"x-left":
+            with contextlib.suppress(ValueError):
+                self.left_s = float(value)
         elif length == 11 and name.lower() == b"x-served-by":
             self.replica = value
         elif length == 13 and name.lower() == b"server-timing":

@@ -9,6 +9,7 @@ never seen ("coordinated omission").
 """
 
 import gc
+import heapq
 import json
 import math
 import os
@@ -41,6 +42,7 @@ CONNECTIONS = 64  # made beforehand where no request may be late
 PROGRESS_EVERY_S = 1.0
 CLOCK_WAIT_S = 5.0  # a starter on a busy machine reads our CPU clock late, but not after our end
 SERVER_ERROR = 500
+CLOCKS_APART_S = 0.01  # an emulated machine tells an answer's time up to a tick before it is there
 BATCH = 8  # requests started in one go when several are due, before answers are looked at
 
 
@@ -93,19 +95,25 @@ class Schedule:
         say(event="started", start_s=self.start_s, pid=os.getpid())
         reporter = gevent.spawn(self._report)
         with Alarm() as alarm:
-            for index, intended_s in enumerate(self.intended_s):
-                if self.plan.is_closed and self._is_over():
-                    break
-                if index % BATCH == 0:
-                    gevent.sleep(0)  # behind schedule: let answers in all the same
-                alarm.wait_until(self.start_s + intended_s)
-                self._dispatch(index)
+            if self.plan.users:
+                Thinking(self, alarm).run()
+            else:
+                self._send_all(alarm)
         say(event="scheduled")
         self.in_flight.join()
         reporter.kill()
         self.connections.close()
         say(event="finished", **self._counts())
         select.select([sys.stdin], [], [], CLOCK_WAIT_S)  # until the starter has read our clocks
+
+    def _send_all(self, alarm: Alarm) -> None:
+        for index, intended_s in enumerate(self.intended_s):
+            if self.plan.is_closed and self._is_over():
+                break
+            if index % BATCH == 0:
+                gevent.sleep(0)  # behind schedule: let answers in all the same
+            alarm.wait_until(self.start_s + intended_s)
+            self._dispatch(index)
 
     def _is_over(self) -> bool:
         return bool(time.monotonic() - self.start_s > self.intended_s[-1])
@@ -118,15 +126,21 @@ class Schedule:
             self.in_flight.spawn(self._send, index)  # waits for a free place
         elif self.in_flight.full():
             self.dropped += 1
-            self.rows[index] = _row(time.monotonic() - self.start_s, end=DROPPED)
+            now_s = time.monotonic() - self.start_s
+            self.rows[index] = _row(self.intended_s[index], now_s, end=DROPPED)
         else:
             self.in_flight.spawn(self._send, index)
 
     def _send(self, index: int) -> None:
-        due_s = self.start_s + self.intended_s[index]
+        self.send(index, self.start_s + self.intended_s[index])
+
+    def send(self, index: int, intended_s: float) -> float:
+        """Send a request that is due at `intended_s`; returns when its user has the answer."""
+        due_s = intended_s
         sent_s = time.monotonic()
         self.sent += 1
-        self.rows[index] = _row(sent_s - self.start_s, end=IN_FLIGHT)
+        due_and_sent_s = (intended_s - self.start_s, sent_s - self.start_s)
+        self.rows[index] = _row(*due_and_sent_s, end=IN_FLIGHT)
         end, answer = self._ask(index, 0, due_s)
         attempts = 1
         for wait_s in self.retry_wait_s[index]:
@@ -142,12 +156,12 @@ class Schedule:
         self.done += 1
         if answer is None:
             self.failed += 1
-            row = _row(sent_s - self.start_s, done_s - self.start_s, attempts=attempts, end=end)
+            row = _row(*due_and_sent_s, done_s - self.start_s, attempts=attempts, end=end)
             self.rows[index] = row
-            self._tell_locust(index, done_s, 0, TimeoutError("no answer in time"))
-            return
+            self._tell_locust(index, done_s - intended_s, 0, TimeoutError("no answer in time"))
+            return due_s + self.plan.timeout_s if end == TIMEOUT else done_s
         self.rows[index] = (
-            sent_s - self.start_s,
+            *due_and_sent_s,
             done_s - self.start_s,
             *answer.timings_s,
             answer.body_bytes,
@@ -164,7 +178,10 @@ class Schedule:
         if status != self.plan.expected_status[operation]:
             self.failed += 1
             error = self._unexpected(operation, status)
-        self._tell_locust(index, done_s, size, error)
+        self._tell_locust(index, done_s - intended_s, size, error)
+        # Emulated machines have a clock of their own, which no late wake-up here sets back.
+        is_known = sent_s <= answer.left_s <= done_s + CLOCKS_APART_S
+        return float(answer.left_s) if is_known else done_s
 
     def _ask(self, index: int, attempt: int, due_s: float) -> tuple[int, Any]:
         """How an attempt ended, and the answer if there is one."""
@@ -203,11 +220,11 @@ class Schedule:
             self.unexpected[key] = UnexpectedStatus(f"{name}: {status}, expected {expected}")
         return self.unexpected[key]
 
-    def _tell_locust(self, index: int, done_s: float, size: int, error: Exception | None) -> None:
+    def _tell_locust(self, index: int, took_s: float, size: int, error: Exception | None) -> None:
         self.fire(
-            request_type="open loop",
+            request_type="closed users" if self.plan.users else "open loop",
             name=self.plan.operations[self.operation[index]],
-            response_time=(done_s - self.start_s - self.intended_s[index]) * 1e3,
+            response_time=took_s * 1e3,
             response_length=size,
             exception=error,
             context={},
@@ -229,11 +246,50 @@ class Schedule:
             say(event="progress", **self._counts())
 
 
+class Thinking:
+    """Closed users: each sends the next request when it has thought about the last answer."""
+
+    def __init__(self, schedule: Schedule, alarm: Alarm) -> None:
+        self._schedule = schedule
+        self._alarm = alarm
+        plan, start_s = schedule.plan, schedule.start_s
+        self._users = plan.users
+        self._think_s = plan.think_s.tolist()
+        self._until_s = start_s + schedule.intended_s[-1]
+        firsts = enumerate(start_s + first_s for first_s in schedule.intended_s[: plan.users])
+        self._due = [(due_s, index) for index, due_s in firsts if due_s < self._until_s]
+        heapq.heapify(self._due)
+
+    def run(self) -> None:
+        """Until nobody is about to ask, or waits for an answer after which to ask again."""
+        in_flight = self._schedule.in_flight
+        while self._due or len(in_flight):
+            next_s = time.monotonic() + PROGRESS_EVERY_S
+            if self._due:
+                next_s = min(next_s, self._due[0][0])
+            gevent.sleep(0)  # behind schedule: let answers in all the same
+            self._alarm.wait_until(next_s)
+            if self._due and self._due[0][0] <= time.monotonic():
+                due_s, index = heapq.heappop(self._due)
+                in_flight.spawn(self._ask, index, due_s)
+
+    def _ask(self, index: int, due_s: float) -> None:
+        answered_s = self._schedule.send(index, due_s)
+        following = index + self._users
+        if following >= len(self._think_s):
+            return
+        next_s = answered_s + self._think_s[following]
+        if next_s < self._until_s:
+            heapq.heappush(self._due, (next_s, following))
+            self._alarm.bring_forward(next_s)
+
+
 def _row(
-    sent_s: float, done_s: float = float("nan"), *, attempts: int = 1, end: int
+    due_s: float, sent_s: float, done_s: float = float("nan"), *, attempts: int = 1, end: int
 ) -> tuple[float, ...]:
     unknown = float("nan")
     return (
+        due_s,
         sent_s,
         done_s,
         unknown,

@@ -19,7 +19,8 @@ ERRORS = ("unsent", "unfinished", None, "timeout", "no connection", "broken conn
 
 JOURNAL = np.dtype(
     [
-        ("sent_s", "f8"),  # from the start of the schedule
+        ("due_s", "f8"),  # from the start of the schedule: when it should have been sent
+        ("sent_s", "f8"),
         ("done_s", "f8"),
         ("cache_s", "f4"),  # the server's own timings, NaN where it told none
         ("db_s", "f4"),
@@ -38,7 +39,7 @@ JOURNAL = np.dtype(
 
 _COLUMNS = (
     *("intended_s", "request_id", "operation", "head", "authorization", "body"),
-    "retry_wait_s",
+    *("retry_wait_s", "think_s"),
 )
 
 
@@ -50,6 +51,10 @@ class Plan:
     <monotonic s>`, `X-Attempt: <from 0 on>`, an empty line, body. Most pieces serve many requests,
     so the plan of a long run stays small. `retry_wait_s` has a row for each request: what it waits
     before its first retry, its second …; without columns nothing is sent again.
+
+    With `users` only their first requests, as many, have times of their own. Request n + `users` is
+    what the user of request n asks next: `think_s` of it after that one's answer, unless that is
+    not before the last time of the plan.
     """
 
     run_id: str
@@ -58,6 +63,7 @@ class Plan:
     max_in_flight: int
     is_punctual: bool  # in real time, for emulated machines
     is_closed: bool  # always so many in flight: the next is sent when one is answered
+    users: int  # who think between an answer and their next request; 0: the times are all known
     operations: tuple[str, ...]
     expected_status: tuple[int, ...]  # by operation
     intended_s: NDArray[np.float64]
@@ -67,6 +73,7 @@ class Plan:
     authorization: NDArray[np.int32]
     body: NDArray[np.int32]
     retry_wait_s: NDArray[np.float64]
+    think_s: NDArray[np.float64]
     pieces: Sequence[bytes]
 
     def __len__(self) -> int:
@@ -81,6 +88,7 @@ class Plan:
             "max_in_flight": self.max_in_flight,
             "is_punctual": self.is_punctual,
             "is_closed": self.is_closed,
+            "users": self.users,
             "operations": self.operations,
             "expected_status": self.expected_status,
         }

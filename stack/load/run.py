@@ -22,7 +22,7 @@ from stack.load.errors import GeneratorFailed, InvalidTrace, LoadError, StackUnr
 from stack.load.generator import GENERATOR, Generator, Offered, Progress
 from stack.load.plan import DROPPED, ERRORS, UNSENT, journal
 from stack.load.requests import Credentials, RequestBook, address_of
-from stack.load.trace import RequestTrace, plan_of, read_trace
+from stack.load.trace import RequestTrace, Users, plan_of, read_trace
 from stack.load.validity import Limits, Validity, Window, judge
 from stack.observe.cpu import difference
 from stack.observe.speed import machine_speed_per_s
@@ -67,6 +67,7 @@ def run_load(
     max_in_flight: int = MAX_IN_FLIGHT,
     is_closed: bool = False,
     retry_wait_s: NDArray[np.float64] | None = None,
+    users: Users | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadResult:
     """Send the trace, open loop, and write one row per request to `out_path`.
@@ -89,6 +90,9 @@ def run_load(
             last time. What was not sent by then has no row.
         retry_wait_s: [request, retry] wait before each retry of a request that was not answered, or
             with a server error; None: there are no retries. A time limit is of one attempt.
+        users: closed users, who ask, wait and think; None: the trace tells when all is due. What
+            was not sent by its last time has no row; `intended_s` of a row is when the user had
+            thought.
         progress: called about once a second.
     Returns: the result, stamped VALID or INVALID with reasons.
     Raises: InvalidTrace, StackUnreachable; GeneratorFailed when the generator died. That, and
@@ -101,6 +105,8 @@ def run_load(
         raise InvalidTrace(what="warmup_s", value=warmup_s, allowed=f"0 to less than {last_s:g} s")
     if not _RUN_ID.fullmatch(run_id):
         raise InvalidTrace(what="run_id", value=run_id, allowed=_RUN_ID.pattern)
+    if users is not None:
+        users.check(len(trace))
     book = RequestBook(base_url, catalogue, credentials, run_id)
     address = (_resolved(base_url, host, port), port)
     plan = plan_of(
@@ -112,6 +118,7 @@ def run_load(
         is_punctual=is_punctual,
         is_closed=is_closed,
         retry_wait_s=retry_wait_s,
+        users=users,
     )
     patience_s = timeout_s  # from a request's time to its end
     if retry_wait_s is not None and retry_wait_s.size:
@@ -145,9 +152,11 @@ def run_load(
             speeds_per_s=(speed_before_per_s, machine_speed_per_s()),
             limits=limits or Limits(),
             is_closed=is_closed,
+            has_users=users is not None,
             expected_status=np.array(plan.expected_status, np.int16)[plan.operation],
         )
-        _write(out_path, trace, rows, offered, result)
+        due_s = trace.intended_s if users is None else np.array(rows["due_s"])
+        _write(out_path, trace, rows, offered, result, due_s=due_s)
     if failure is not None:
         raise failure
     return result
@@ -172,10 +181,15 @@ def _result(
     limits: Limits,
     expected_status: NDArray[np.int16],
     is_closed: bool,
+    has_users: bool,
 ) -> LoadResult:
     end_s = float(trace.intended_s[-1]) if offered.complete else offered.elapsed_s
-    # A closed load sends when it can: there the time that counts is when it did.
-    due_s = np.where(rows["end"] != UNSENT, rows["sent_s"], -1.0) if is_closed else trace.intended_s
+    # A saturating load sends when it can: there the time that counts is when it did. Users who
+    # think send when they have: rows that were not sent were never due.
+    due_s = trace.intended_s
+    if is_closed or has_users:
+        counts_s = rows["sent_s"] if is_closed else rows["due_s"]
+        due_s = np.where(rows["end"] != UNSENT, counts_s, -1.0)
     inside = (due_s >= warmup_s) & (due_s <= end_s)
     use = difference(offered.before, offered.after)
     window = Window(due_s[inside], rows[inside], expected_status[inside], warmup_s, end_s)
@@ -208,13 +222,15 @@ def _write(
     rows: NDArray[np.void],
     offered: Offered,
     result: LoadResult,
+    *,
+    due_s: NDArray[np.float64],
 ) -> None:
     """One row per request that was due, in order; empty where nothing is known."""
     kept = np.flatnonzero(rows["end"] != UNSENT)
     rows = rows[kept]
     answered = rows["status"] > 0
     sent_s = np.where(rows["end"] == DROPPED, np.nan, rows["sent_s"])
-    intended_s = trace.intended_s[kept]
+    intended_s = due_s[kept]
     columns = {
         "request_id": pa.array(trace.request_id[kept]),
         "operation": _named(trace.operation[kept], [str(name) for name in trace.operations]),

@@ -38,6 +38,31 @@ class RequestTrace:
         return int(self.intended_s.size)
 
 
+@dataclass(frozen=True)
+class Users:
+    """Closed users: request `visit * users + user` of a trace is that visit of that user.
+
+    Args:
+        users: how many.
+        think_s: before each request, from the user's last answer; of the first ones the trace
+            tells when they come. All later ones stand at the trace's last time, until which
+            requests are sent.
+    """
+
+    users: int
+    think_s: NDArray[np.float64]
+
+    def check(self, requests: int) -> None:
+        """Raises InvalidTrace when they are not those of a trace with so many requests."""
+        if self.users < 1 or requests % self.users:
+            allowed = f"a divisor of the {requests} requests"
+            raise InvalidTrace(what="users", value=self.users, allowed=allowed)
+        good = np.isfinite(self.think_s) & (self.think_s >= 0)
+        if self.think_s.size != requests or not good.all():
+            allowed = f"{requests} finite times >= 0"
+            raise InvalidTrace(what="think_s", value=f"{self.think_s.size} times", allowed=allowed)
+
+
 def read_trace(path: Path) -> RequestTrace:
     """Read a trace. Raises InvalidTrace that names file, column and what is allowed."""
     try:
@@ -72,6 +97,7 @@ def plan_of(
     is_punctual: bool = False,
     is_closed: bool = False,
     retry_wait_s: NDArray[np.float64] | None = None,
+    users: Users | None = None,
 ) -> Plan:
     """The bytes of every request of a trace, each distinct piece stored once."""
     pieces: dict[bytes, int] = {}
@@ -93,6 +119,7 @@ def plan_of(
         max_in_flight=max_in_flight,
         is_punctual=is_punctual,
         is_closed=is_closed,
+        users=0 if users is None else users.users,
         operations=tuple(str(operation) for operation in trace.operations),
         expected_status=tuple(EXPECTED_STATUS[operation] for operation in trace.operations),
         intended_s=trace.intended_s,
@@ -102,6 +129,7 @@ def plan_of(
         authorization=indices[:, 1],
         body=indices[:, 2],
         retry_wait_s=np.empty((len(trace), 0)) if retry_wait_s is None else retry_wait_s,
+        think_s=np.empty(0) if users is None else users.think_s,
         pieces=tuple(pieces),
     )
 

@@ -161,7 +161,7 @@ def _rates(window: Window, sent: NDArray[np.bool_]) -> tuple[float, float]:
     late_s = 0.0
     if sent.any():
         last_sent_s = float(window.rows["sent_s"][sent].max())
-        late_s = max(0.0, last_sent_s - float(window.intended_s[-1]))
+        late_s = max(0.0, last_sent_s - float(window.intended_s.max()))
     planned = window.intended_s.size / length_s if length_s > 0 else 0.0
     took_s = length_s + late_s
     return planned, (int(sent.sum()) / took_s if took_s > 0 else 0.0)

@@ -31,6 +31,7 @@ from stack.service.trace import current_trace
 
 BEHIND_S = 1e-6  # who waited for another's read comes after that one
 _ID, _DUE, _ATTEMPT = b"x-request-id", b"x-due", b"x-attempt"
+_LEFT = b"x-left"
 _TOLD = frozenset({_ID, _DUE, _ATTEMPT})
 _TIME = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
 
@@ -205,6 +206,12 @@ class Visits:
             self._left_s = math.ceil(self._left_s / beat_s) * beat_s
             await _sleep_until(self._left_s)
 
+    def told(self, start: Message) -> Message:
+        """The beginning of an answer, with when it leaves by its own clock: users think by it."""
+        if self._left_s is None:
+            return start
+        return {**start, "headers": [*start["headers"], (_LEFT, b"%.6f" % self._left_s)]}
+
     def leaves(self, at_s: float) -> None:
         """Note when the request leaves a machine by its own clock."""
         self._left_s = at_s
@@ -338,6 +345,7 @@ class Gated:
                 async with Held(visits, "api", secondary=False):
                     pass
                 await visits.beat()
+                message = visits.told(message)
             await send(message)
 
         try:

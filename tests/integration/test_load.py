@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from stack.infra.catalogue import Catalogue
-from stack.load.errors import StackUnreachable
+from stack.load.errors import InvalidTrace, StackUnreachable
 from stack.load.requests import Credentials
 from stack.load.run import LoadResult, read_result, run_load
+from stack.load.trace import Users
 from stack.load.validity import Limits
 
 pytestmark = pytest.mark.alone
@@ -38,9 +39,14 @@ async def app(scope, receive, send):
         status = {b"1": 503}.get(attempt, 200)
         if attempt == b"0":
             await asyncio.sleep(60)
+    told = []
+    if scope["path"] == "/api/v1/products":  # of an emulated machine: done before it is there
+        told = [(b"x-left", b"%.6f" % (float(dict(scope["headers"])[b"x-due"]) + 0.04))]
+        await asyncio.sleep(0.05)
     body = b"x" * 300
     headers = [(b"content-length", b"300"), (b"x-cache", b"miss"), (b"x-served-by", b"api-1"),
-               (b"server-timing", b"cache;dur=0.5, db;dur=2, db;dur=3, coalesced, app;dur=7")]
+               (b"server-timing", b"cache;dur=0.5, db;dur=2, db;dur=3, coalesced, app;dur=7"),
+               *told]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 listener = socket.create_server(("127.0.0.1", 0))
@@ -172,6 +178,57 @@ def test_a_closed_load_has_as_many_under_way_as_it_was_told_and_stops_in_time(
     assert result.validity.dropped == 0
     judged = int((rows["sent_s"] >= 0.5).sum())
     assert judged - 8 <= result.validity.requests <= judged  # the last were sent past the end
+
+
+def test_closed_users_think_about_an_answer_from_when_it_left_the_stack(
+    server: Server, tmp_path: Path
+) -> None:
+    """By the emulated machines' own clock where the answer tells it, else when it is there."""
+    users, visits, until_s, left_s = 6, 30, 1.5, 0.04
+    rng = np.random.default_rng(5)
+    think_s = rng.exponential(0.1, users * visits)
+    first_s = np.sort(rng.random(users)) * 0.2
+    trace = tmp_path / "users.parquet"
+    table = {
+        "request_id": np.arange(users * visits),
+        "intended_s": np.concatenate([first_s, np.full(users * (visits - 1), until_s)]),
+        "operation": [*["list", "detail"] * (users * visits // 2)],
+        "key": rng.integers(0, 100, users * visits),
+        "user": np.tile(np.arange(users), visits),
+    }
+    pq.write_table(pa.table(table), trace)
+    out = tmp_path / "out.parquet"
+    result = run_load(
+        trace,
+        server.url,
+        out,
+        catalogue=Catalogue(),
+        credentials=CREDENTIALS,
+        run_id="test",
+        users=Users(users, think_s),
+    )
+    rows = pq.read_table(out).to_pandas()
+    assert result.complete
+    assert result.validity.failed == result.validity.wrong_status == 0
+    assert len(rows) == result.requests > 4 * users
+    assert rows["intended_s"].max() < until_s
+    for user in range(users):
+        own = rows[rows["request_id"] % users == user]
+        assert own["request_id"].tolist() == list(range(user, user + users * len(own), users))
+        due_s, thought_s = own["intended_s"].to_numpy(), think_s[own["request_id"]][1:]
+        answered_s = own["done_s"].to_numpy()
+        # Lists tell it; whoever was sent later than that is told nothing that can be.
+        told = (own["operation"] == "list") & (own["sent_s"] < due_s + left_s - 0.001)
+        answered_s = np.where(told, due_s + left_s, answered_s)
+        np.testing.assert_allclose(due_s[1:], answered_s[:-1] + thought_s, atol=2e-6)
+        assert told.any() or user % 2
+        assert (own["sent_s"].to_numpy() >= due_s).all()
+
+
+def test_users_that_are_not_those_of_the_trace_are_refused(server: Server, tmp_path: Path) -> None:
+    for users in (Users(7, np.zeros(100)), Users(10, np.zeros(90)), Users(10, np.full(100, -1.0))):
+        with pytest.raises(InvalidTrace):
+            offer(server, tmp_path, 100, 1, users=users)
 
 
 def test_a_request_is_sent_again_after_silence_and_after_an_error_and_counts_from_its_first_time(

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import des, kernel
+from sim.example import shop
 from sim.model import Demand, Group, Host, Route, SimulatedRun, StackModel, Station, Visit
+from sim.queueing.mva import mva_exact
+from sim.workload import user_trace
 from sim.workload.trace import Trace
 
 T_999 = 3.646  # Student's t, 30 degrees of freedom, two-sided 99.9 %
@@ -177,3 +180,31 @@ def test_one_more_slot_never_lengthens_the_mean(slots: int, seed: int) -> None:
         for c in (slots, slots + 1)
     )
     assert more.sojourn_s.mean() <= fewer.sojourn_s.mean() + 1e-9
+
+
+def test_closed_users_are_answered_as_mean_value_analysis_says() -> None:
+    """A product form: users think, then visit two stations that share, one of them twice."""
+    stations = (Station("api", 1, "ps"), Station("db", 1, "ps"))
+    steps = (
+        Visit("api", exponential(0.02)),
+        Visit("db", exponential(0.06)),
+        Visit("api", exponential(0.02)),
+    )
+    model = StackModel(stations, (Route("list", steps),))
+    workload = shop().workload.model_copy(update={"think_time_s": 0.5, "mix": {"list": 1.0}})
+    users, until_s, warmup_s = 8, 600.0, 30.0
+    expected = mva_exact([[0.04, 0.06]], [users], [0.5])
+    rates, responses_s = [], []
+    for number in range(REPLICATIONS):
+        asked = user_trace(workload, users, until_s, np.random.default_rng(number), seed=number)
+        found = kernel.simulate_users(model, asked, seed=number)
+        judged = found.arrival_s >= warmup_s
+        rates.append(judged.sum() / (until_s - warmup_s))
+        responses_s.append(found.run.sojourn_s[judged].mean())
+    for measured, value in (
+        (rates, expected.throughput_per_s[0]),
+        (responses_s, expected.response_s[0]),
+    ):
+        half_width = T_999 * np.std(measured, ddof=1) / math.sqrt(REPLICATIONS)
+        assert abs(np.mean(measured) - value) < half_width
+        assert half_width < 0.02 * value

@@ -23,7 +23,7 @@ from sim.plan import own_candidate, plan, screened
 from sim.plan.demand import Work
 from sim.plan.response import Servers
 from sim.queueing.service import service_time
-from sim.workload import Trace, demand_of
+from sim.workload import Trace, UserTrace, demand_of
 
 SHOP, DEMANDS, BOOK = shop(), shop_demands(), price_book("2026-07")
 PLANNER, OWN = shop_question().centre(), own_candidate(SHOP)
@@ -31,6 +31,7 @@ LISTING = next(iter(SHOP.topology.cache.families.items()))
 MODEL = StackModel((Station("web", 1),), (Route("get", (Visit("web", Demand(1.0)),)),))
 ZERO = np.zeros(2, np.int64)
 TRACE = Trace(np.array([0.0, 0.5]), ("get",), ZERO.astype(np.int16), ZERO, ZERO)
+USERS = UserTrace(TRACE, np.zeros(2), users=2, until_s=1.0)
 KEYS = np.array([0, 1, 0])
 TIER_S = np.eye(1, 7, 1)
 WORK = Work(
@@ -174,10 +175,12 @@ CALLS = {
     },
     "cost.growth.servers_for": {"scenario": SHOP, "cpu_s": 0.01, "busy_fraction": 0.6},
     "des.simulate": {"model": MODEL, "trace": TRACE, "seed": 1},
+    "des.simulate_users": {"model": MODEL, "users": USERS, "seed": 1},
     "draws.demand_s": {"demand": Demand(1.0), "request": 0, **UNIFORM},
     "draws.uniform": {"request": 0, **UNIFORM},
     "draws.uniform_each": {"requests": np.arange(2), **UNIFORM},
     "kernel.simulate": {"model": MODEL, "trace": TRACE, "seed": 1},
+    "kernel.simulate_users": {"model": MODEL, "users": USERS, "seed": 1},
     "kernel.stream.simulate_stream": {"model": MODEL, "chunks": [TRACE], "seed": 1},
     "model.parts.rolling_deploy": {"members": ("a",), "start_s": 0.0, "each_s": 1.0},
     "model.run.check_inputs": {"model": MODEL, "trace": TRACE, "seed": 1},
@@ -317,6 +320,13 @@ CALLS = {
         "rng": rng(),
     },
     "workload.trace.poisson_arrivals_s": {"load_per_s": 10.0, "duration_s": 9.0, "rng": rng()},
+    "workload.users.user_trace": {
+        "workload": SHOP.workload,
+        "users": 2,
+        "duration_s": 9.0,
+        "rng": rng(),
+        "seed": 1,
+    },
 }
 FLOATS = [0.0, -1.0, math.nan, math.inf, -math.inf, 1e300]
 WHOLE = [0, -1, 10**12]

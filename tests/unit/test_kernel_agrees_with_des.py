@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sim import des, kernel
 from sim.errors import InvalidScenario
+from sim.example import shop
 from sim.kernel.stream import RELATIVE_ERROR, simulate_stream
 from sim.kernel.tandem import is_tandem
 from sim.model import (
@@ -45,6 +46,7 @@ from sim.model import (
     Station,
     Visit,
 )
+from sim.workload import UserTrace, user_trace
 from sim.workload.trace import Trace
 
 OPERATIONS = ("read", "write", "report")
@@ -214,6 +216,73 @@ def test_kernel_and_des_agree_on_stacks_with_every_feature(
 ) -> None:
     trace = random_trace(seed % 1000, requests, load_per_s, on_grid)
     assert_same(des.simulate(model, trace, seed=seed), kernel.simulate(model, trace, seed=seed))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    model=models(),
+    seed=st.integers(0, 2**64 - 1),
+    users=st.integers(1, 12),
+    think_s=st.sampled_from([0.0, 0.25, 2.0]),
+    on_grid=st.booleans(),
+)
+def test_kernel_and_des_agree_on_closed_users_too(
+    model: StackModel, seed: int, users: int, think_s: float, on_grid: bool
+) -> None:
+    visits = 8
+    first = random_trace(seed % 1000, users, 5.0, on_grid)
+    drawn_s = np.random.default_rng(seed % 1000).exponential(think_s, users * visits)
+    later = random_trace(seed % 999, users * (visits - 1), 5.0, on_grid)
+    whole = Trace(
+        np.concatenate([np.minimum(first.arrival_s, 9.0), np.full(len(later), 9.0)]),
+        OPERATIONS,
+        np.concatenate([first.operation, later.operation]),
+        np.concatenate([first.key, later.key]),
+        np.concatenate([first.user, later.user]),
+    )
+    asked = UserTrace(whole, np.floor(drawn_s * 4) / 4 if on_grid else drawn_s, users, 9.0)
+    one = des.simulate_users(model, asked, seed=seed)
+    other = kernel.simulate_users(model, asked, seed=seed)
+    np.testing.assert_array_equal(one.request, other.request)
+    np.testing.assert_allclose(one.arrival_s, other.arrival_s, rtol=0, atol=1e-9)
+    assert_same(one.run, other.run)
+
+
+def test_a_closed_user_never_has_two_requests_under_way_and_thinks_between_them() -> None:
+    model = StackModel((Station("s", 2),), (Route("list", (Visit("s", Demand(0.5)),)),))
+    workload = shop().workload.model_copy(update={"think_time_s": 1.0, "mix": {"list": 1.0}})
+    asked = user_trace(workload, 7, 200.0, np.random.default_rng(1), seed=4)
+    found = kernel.simulate_users(model, asked, seed=4)
+    assert found.request.size > 500
+    assert found.arrival_s.max() < 200.0
+    for user in range(7):
+        own = found.request % 7 == user
+        begun_s, ended_s = found.arrival_s[own], found.arrival_s[own] + found.run.sojourn_s[own]
+        np.testing.assert_array_equal(found.request[own] // 7, np.arange(own.sum()))
+        np.testing.assert_allclose(
+            begun_s[1:] - ended_s[:-1], asked.think_s[found.request[own]][1:], atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("engine", [des, kernel])
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"think_s": np.array([0.0, -1.0])}, "think_s"),
+        ({"think_s": np.array([0.0, np.nan])}, "think_s"),
+        ({"think_s": np.zeros(1)}, "think_s"),
+        ({"users": 3}, "users"),
+        ({"users": 0}, "users"),
+    ],
+)
+def test_impossible_closed_users_are_refused(engine: ModuleType, change: dict, where: str) -> None:
+    model = StackModel((Station("s", 1),), (Route("read", (Visit("s", Demand(0.1)),)),))
+    zero = np.zeros(2, np.int64)
+    trace = Trace(np.array([0.0, 9.0]), ("read",), zero.astype(np.int16), zero, zero)
+    asked = UserTrace(trace, np.zeros(2), users=1, until_s=9.0)
+    with pytest.raises(InvalidScenario, match=where):
+        engine.simulate_users(model, replace(asked, **change), seed=1)
+    assert engine.simulate_users(model, asked, seed=1).request.tolist() == [0, 1]
 
 
 @settings(max_examples=40, deadline=None)
