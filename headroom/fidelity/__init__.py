@@ -6,6 +6,6 @@
 - `campaign`: the list of cells, done one after the other, resumable. `invariance`: one at several
   scales. `sameness`: one day at several speeds. `record`: what was found, to be committed. `page`:
   in words; `promises`: how each was kept, for page, report (`appendix`), notebook and command.
-- `native…`: this machine itself, not dilated. `part_…`: killed servers, Redis, the cache, each
+- `native…`: this machine itself, not dilated. `parts`: killed servers, Redis, the cache, each
   beside its forecast.
 """

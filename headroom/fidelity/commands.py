@@ -16,8 +16,8 @@ from headroom.fidelity.invariance import invariant
 from headroom.fidelity.native import NATIVE, NativeCampaign
 from headroom.fidelity.native_design import SYSTEMS
 from headroom.fidelity.native_page import PROMISED, promised
-from headroom.fidelity.part_kills import PARTS, PartKills, part_kills
-from headroom.fidelity.part_page import tally
+from headroom.fidelity.parts.kills import PARTS, PartKills, part_kills
+from headroom.fidelity.parts.page import tally
 from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
 from headroom.fidelity.sameness import TOLERANCE as TOLERANCE_OF_RATIO

@@ -8,7 +8,7 @@ from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.native_page import native_section
 from headroom.fidelity.page_sections import overload_section, sameness_section, warm_up_section
-from headroom.fidelity.part_page import parts_section
+from headroom.fidelity.parts.page import parts_section
 from headroom.fidelity.promises import Promise, promises, shown
 from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, of_kind
 from headroom.proportion import wilson

@@ -22,7 +22,7 @@ from headroom.fidelity.baselines import baselines
 from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
-from headroom.fidelity.part_kills import PartKills
+from headroom.fidelity.parts.kills import PartKills
 from headroom.fidelity.sameness import Sameness, stored_in
 from headroom.fidelity.topologies import Topology
 

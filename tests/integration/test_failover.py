@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headroom.failover import failovers
-from headroom.fidelity.part_kills import part_kills
+from headroom.fidelity.parts.kills import part_kills
 from headroom.fidelity.topologies import topology
 
 pytestmark = pytest.mark.alone

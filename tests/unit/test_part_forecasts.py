@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headroom.artefacts import Estimate
-from headroom.fidelity.part_forecasts import (
+from headroom.fidelity.parts.forecasts import (
     AFTER_FLUSH_S,
     FAIL_TIMEOUT_S,
     LOAD_PER_S,
@@ -16,8 +16,8 @@ from headroom.fidelity.part_forecasts import (
     scenario_of,
     tries_until_left_alone,
 )
-from headroom.fidelity.part_kills import PARTS, PartKill, PartKills, StatedForecast
-from headroom.fidelity.part_page import parts_section, tally
+from headroom.fidelity.parts.kills import PARTS, PartKill, PartKills, StatedForecast
+from headroom.fidelity.parts.page import parts_section, tally
 from headroom.fidelity.record import FidelityRecord
 from stack.infra.nginx import COMPOSE
 

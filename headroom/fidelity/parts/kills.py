@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from headroom.artefacts import Artefact, Estimate, Record, Run
 from headroom.failover import FailoverLost
 from headroom.fidelity.artefacts import read, stored
-from headroom.fidelity.part_forecasts import (
+from headroom.fidelity.parts.forecasts import (
     LENGTH_S,
     LOAD_PER_S,
     MAX_FAILS,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from headroom.artefacts import Estimate
-from headroom.fidelity.part_forecasts import AFTER_FLUSH_S, MAX_FAILS, REPLICAS
-from headroom.fidelity.part_kills import PartKill, PartKills
+from headroom.fidelity.parts.forecasts import AFTER_FLUSH_S, MAX_FAILS, REPLICAS
+from headroom.fidelity.parts.kills import PartKill, PartKills
 
 HEADS = {
     "api": (
