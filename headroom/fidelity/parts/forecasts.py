@@ -4,12 +4,12 @@
   refused it leaves the server alone for FAIL_TIMEOUT_S, then tries once more. A read that meets the
   dead server is tried at another, and is late by that; only a write that was under way there fails.
   The balancer's turns (smooth weighted round robin) are played through from each of its states.
-- *Redis down.* Look-ups fail at once, and each server leaves Redis alone for PAUSE_S before it asks
-  again. Nothing fails: all is read from the database. Once Redis is back, the last of the servers
-  returns to it when the longest of their pauses is over.
+- *Redis down.* Look-ups fail at once, and each server leaves Redis alone for a while before it asks
+  again. Nothing fails: all is read from the database. Each server's breaker is played through from
+  the kill on (`breakers`), with the times in which Redis started before.
 - *An emptied cache.* The model is given the very requests, and the instant at which all keys go.
 
-Assumes: requests at even distances; pauses that begin at any time; who is dead refuses at once.
+Assumes: requests at even distances; who is dead refuses at once.
 Lies when: a machine vanishes with its address (timeouts instead of refusals).
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headroom.artefacts import Estimate
+from headroom.fidelity.parts.breakers import Usual, away
 from headroom.fidelity.topologies import topology
 from sim.kernel import simulate
 from sim.model import CacheOutcome, CacheRestart, stack_model
@@ -27,7 +28,7 @@ from sim.scenario import Family, Operation, Scenario
 from sim.workload import Trace, open_trace
 
 MAX_FAILS, FAIL_TIMEOUT_S = 3, 5.0  # of the balancer (stack.infra.nginx)
-PAUSE_S = 0.5  # of the service's breaker (stack.service.entries)
+RETURNS_AFTER_S = 2.0  # Redis is started again so long after it was killed
 REPLICAS = 3
 LOAD_PER_S = 60.0
 LENGTH_S = 11.0
@@ -35,6 +36,8 @@ READS = {"list": 0.5, "favourites": 0.3, "detail": 0.2}
 WRITES = {"list": 0.45, "favourites": 0.25, "detail": 0.20, "favourite_add": 0.10}
 TTL_S = 60.0  # longer than a run: what is missing is missing by the flush
 AFTER_FLUSH_S = 3.0  # in which misses are counted
+EDGE = 2  # requests
+SEEN_WITHIN_S = 0.01  # how well the return of Redis is seen: it is looked for every 5 ms
 DRAWS = 20_000
 COVERED = (0.05, 0.95)
 
@@ -45,7 +48,8 @@ class PartForecast:
 
     Args:
         outage_s: of a server: from its death until the balancer leaves it alone; of Redis: from
-            its return until all servers ask it again; of the cache: 0, nobody goes without answer.
+            its return until all servers ask it again (below 0: all did at once, and the last
+            request past it came before); of the cache: 0, nobody goes without answer.
         failed: requests without a good answer.
         slowed: requests that took a longer way: tried twice, read from the database, or missed.
     """
@@ -82,18 +86,18 @@ def even_trace(scenario: Scenario, seed: int) -> Trace:
 
 
 def forecast(
-    part: str, scenario: Scenario, trace: Trace, at_s: float, seed: int, *, latency_s: float = 0.0
+    part: str, scenario: Scenario, trace: Trace, at_s: float, seed: int, *, usual: Usual
 ) -> PartForecast:
     """What happens to these requests when the part goes at that time.
 
     Args:
-        latency_s: of a request, usually: so long it is under way at a server that may die.
+        usual: what was seen of the stack before.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(50,)))
     if part == "api":
-        return _of_server(trace, at_s, latency_s, rng)
+        return _of_server(trace, at_s, usual.latency_s, rng)
     if part == "redis":
-        return _of_redis(trace, at_s, rng)
+        return _of_redis(trace, at_s, usual, rng)
     return _of_cache(scenario, trace, at_s, seed)
 
 
@@ -162,23 +166,25 @@ def _of_server(
     return PartForecast(_spread(outages_s), failed, slowed)
 
 
-def _of_redis(trace: Trace, at_s: float, rng: np.random.Generator) -> PartForecast:
-    """Pauses end on their own; a server asks again with its first look-up after that."""
-    turn_s = REPLICAS / LOAD_PER_S
-    pauses_s = rng.uniform(0, PAUSE_S, (DRAWS, REPLICAS))
-    # The last answer past Redis comes before the last pause ends, by up to a server's turn.
-    outages_s = (pauses_s - rng.uniform(0, turn_s, pauses_s.shape)).max(axis=1)
-    asked = trace.is_operation("list", "favourites")
-    down_s = RETURNS_AFTER_S + outages_s
-    per_s = LOAD_PER_S * float(asked.mean())
-    counts = _spread(per_s * down_s)
-    # Its process takes a part of a second to answer again, and more where others use the cores.
-    counts = counts.model_copy(update={"high": counts.high + per_s * STARTS_WITHIN_S})
-    return PartForecast(_spread(outages_s), Estimate(value=0.0, low=0.0, high=0.0), counts)
-
-
-RETURNS_AFTER_S = 2.0  # Redis is started again so long after it was killed
-STARTS_WITHIN_S = 1.0
+def _of_redis(trace: Trace, at_s: float, usual: Usual, rng: np.random.Generator) -> PartForecast:
+    found = away(
+        trace.arrival_s,
+        trace.is_operation("list", "favourites"),
+        at_s,
+        RETURNS_AFTER_S,
+        usual,
+        replicas=REPLICAS,
+        rng=rng,
+    )
+    nobody = Estimate(value=0.0, low=0.0, high=0.0)
+    past = _spread(found.past.astype(np.float64))
+    # Look-ups of the very instants of the kill and of the return may go either way.
+    past = Estimate(value=past.value, low=past.low - EDGE, high=past.high + EDGE)
+    outage = _spread(found.outage_s)
+    outage = Estimate(
+        value=outage.value, low=outage.low - SEEN_WITHIN_S, high=outage.high + SEEN_WITHIN_S
+    )
+    return PartForecast(outage, nobody, past)
 
 
 def _of_cache(scenario: Scenario, trace: Trace, at_s: float, seed: int) -> PartForecast:
@@ -195,7 +201,7 @@ def _of_cache(scenario: Scenario, trace: Trace, at_s: float, seed: int) -> PartF
     missed = is_missed(run.cache_outcome) & in_window(trace.arrival_s, at_s)
     count = float(missed.sum())
     # Keys that are asked for while they are being read, or at the very instant, may go either way.
-    edge = max(2.0, 0.05 * count)
+    edge = max(EDGE, 0.05 * count)
     nothing = Estimate(value=0.0, low=0.0, high=0.0)
     return PartForecast(
         nothing, nothing, Estimate(value=count, low=count - edge, high=count + edge)

@@ -1,10 +1,9 @@
 """Kill an API server or Redis, or empty the cache, under load: forecast beside what happened."""
 
 import json
-import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from headroom.artefacts import Artefact, Estimate, Record, Run
+from headroom.artefacts import Artefact, Estimate, Record
 from headroom.failover import FailoverLost
 from headroom.fidelity.artefacts import read, stored
+from headroom.fidelity.parts.breakers import Usual
 from headroom.fidelity.parts.forecasts import (
-    LENGTH_S,
     LOAD_PER_S,
     MAX_FAILS,
     RETURNS_AFTER_S,
@@ -25,12 +24,11 @@ from headroom.fidelity.parts.forecasts import (
     in_window,
     scenario_of,
 )
-from headroom.live import catalogue_of, credentials_of, empty_cache, pids_of, running_stack
-from headroom.traces import write_trace
+from headroom.fidelity.parts.rehearsal import loaded, started_s, usual_of
+from headroom.live import empty_cache, running_stack
 from sim.scenario import Scenario
-from sim.workload import Trace
 from stack.load.generator import Progress
-from stack.load.run import LoadResult, run_load
+from stack.load.run import LoadResult
 from stack.local import StackInfo, kill_part, start_part
 
 Say = Callable[[str], None]
@@ -38,19 +36,22 @@ PARTS = ("api", "redis", "cache")
 KILLS = 10
 EARLIEST_S, LATEST_S = 3.5, 4.5  # of a kill, within the run
 AHEAD_S = 1.5  # the clock for the kill is set when it is so near
-USUAL_S, USUAL_SEED = 3.0, 0  # of load without a kill, for the usual latency
-BACK_WITHIN_S, LOOKS_EVERY_S = 30.0, 0.005
 LOG_WITHIN_S = 15.0  # the balancer writes its log in blocks
 
 
 class StatedForecast(Artefact):
-    """What was said of one kill before it."""
+    """What was said of one kill before it.
+
+    `starts_s`: how long Redis took to start at all times known then; none: its servers' pauses
+    were spread evenly instead, as the first occasion had it.
+    """
 
     part: str
     at_s: float
     outage_s: Estimate
     failed: Estimate
     slowed: Estimate
+    starts_s: tuple[float, ...] = ()
 
 
 class PartKill(Record):
@@ -63,6 +64,7 @@ class PartKill(Record):
     outage_s: float
     failed: int
     slowed: int
+    start_s: float | None = None  # of Redis, this time
 
     @property
     def inside(self) -> tuple[bool, bool, bool]:
@@ -99,10 +101,11 @@ def part_kills(
         found += read(path, PartKills).kills
     if len(found) < kills:
         with running_stack(scenario, lambda _line: None, name=f"failover-{part}") as info:
-            latency_s = _usual_latency_s(scenario, info, folder) if part == "api" else 0.0
+            usual = usual_of(part, scenario, info, folder)
             for number in range(len(found), kills):
                 this = seed * 1_000 + number
-                kill = _Experiment(part, scenario, info, folder, this, latency_s).kill()
+                known = replace(usual, starts_s=usual.starts_s + _starts_s(found))
+                kill = _Experiment(part, scenario, info, folder, this, known).kill()
                 found.append(kill)
                 say(line(kill))
                 result = PartKills(
@@ -110,6 +113,10 @@ def part_kills(
                 )
                 stored(path, result)
     return read(path, PartKills)
+
+
+def _starts_s(kills: Sequence[PartKill]) -> tuple[float, ...]:
+    return tuple(kill.start_s for kill in kills if kill.start_s is not None)
 
 
 def line(kill: PartKill) -> str:
@@ -159,8 +166,9 @@ class _Experiment:
     info: StackInfo
     folder: Path
     seed: int
-    latency_s: float  # usual one, seen before the first kill
-    back_unix_s: float = field(default=0.0, init=False)
+    usual: Usual
+    asked_unix_s: float = field(default=0.0, init=False)  # for Redis to be started
+    start_s: float | None = field(default=None, init=False)
 
     def kill(self) -> PartKill:
         """Say what will happen, let it happen under load, and put the part right again."""
@@ -168,13 +176,14 @@ class _Experiment:
         name = f"{self.part}-{self.seed}"
         at_s = float(rng.uniform(EARLIEST_S, LATEST_S))
         trace = even_trace(self.scenario, self.seed)
-        told = forecast(self.part, self.scenario, trace, at_s, self.seed, latency_s=self.latency_s)
+        told = forecast(self.part, self.scenario, trace, at_s, self.seed, usual=self.usual)
         said = StatedForecast(
             part=self.part,
             at_s=at_s,
             outage_s=told.outage_s,
             failed=told.failed,
             slowed=told.slowed,
+            starts_s=self.usual.starts_s,
         )
         sha256 = stored(self.folder / f"{name}.forecast.json", said)
         replicas = [part.name for part in self.info.parts_of("api")]
@@ -197,6 +206,7 @@ class _Experiment:
             outage_s=outage_s,
             failed=int((~is_good).sum()),
             slowed=slowed,
+            start_s=self.start_s,
         )
 
     def _act(self, member: str) -> float:
@@ -207,10 +217,8 @@ class _Experiment:
         struck_unix_s = time.time()
         if self.part == "redis":
             time.sleep(RETURNS_AFTER_S)
-            starter = threading.Thread(target=start_part, args=(self.info.folder, member))
-            starter.start()
-            self.back_unix_s = _taking_connections(self.info.part(member).port)
-            starter.join()
+            self.asked_unix_s = time.time()
+            self.start_s = started_s(self.info, member)
         return struck_unix_s
 
     def _seen(self, rows: Any, result: LoadResult, struck_s: float) -> tuple[float, int]:
@@ -223,63 +231,24 @@ class _Experiment:
         asked = rows["operation"].isin(["list", "favourites"]).to_numpy()
         cache = rows["cache"].astype(str).to_numpy()
         if self.part == "redis":
-            # By when they were sent: an answer from the database may be slow for its own reasons.
-            past = rows["sent_s"].to_numpy(dtype=float)[asked & (cache == "none")]
-            back_s = self.back_unix_s - start_unix_s
-            return (float(past.max()) - back_s if past.size else 0.0), int(past.size)
+            return self._past_redis(rows[asked], self.asked_unix_s - start_unix_s)
         after = in_window(rows["intended_s"].to_numpy(dtype=float), struck_s)
         return 0.0, int((asked & after & (cache == "miss")).sum())
 
+    def _past_redis(self, lookups: Any, asked_s: float) -> tuple[float, int]:
+        """From its return to the last look-up past it, and how many there were.
 
-def loaded(
-    scenario: Scenario,
-    info: StackInfo,
-    folder: Path,
-    name: str,
-    trace: Trace,
-    *,
-    progress: Callable[[Progress], None] | None = None,
-) -> LoadResult:
-    """Offer the requests; their rows are in `<name>.load.parquet`."""
-    assert info.base_url is not None
-    return run_load(
-        write_trace(Run(folder), name, trace),
-        info.base_url,
-        folder / f"{name}.load.parquet",
-        catalogue=catalogue_of(scenario),
-        credentials=credentials_of(info),
-        run_id=name,
-        timeout_s=LENGTH_S,
-        pids_by_part=pids_of(info),
-        progress=progress,
-    )
-
-
-def _usual_latency_s(scenario: Scenario, info: StackInfo, folder: Path) -> float:
-    """Of a request while all parts live, mean."""
-    trace = even_trace(scenario, USUAL_SEED)
-    count = int(USUAL_S * LOAD_PER_S)
-    few = replace(
-        trace,
-        **{
-            name: getattr(trace, name)[:count] for name in ("arrival_s", "operation", "key", "user")
-        },
-    )
-    loaded(scenario, info, folder, "usual", few)
-    rows = pq.read_table(folder / "usual.load.parquet").to_pandas()
-    return float(rows["latency_s"].mean())
-
-
-def _taking_connections(port: int | None) -> float:
-    """When a server on this machine takes connections again, s since 1970."""
-    deadline_s = time.monotonic() + BACK_WITHIN_S
-    while time.monotonic() < deadline_s:
-        try:
-            socket.create_connection(("127.0.0.1", port or 0), timeout=BACK_WITHIN_S).close()
-            return time.time()
-        except ConnectionRefusedError:
-            time.sleep(LOOKS_EVERY_S)
-    raise FailoverLost(f"nobody takes connections at port {port} after {BACK_WITHIN_S:g} s")
+        It is back when it took a connection of ours or answered a server, whichever was first: on
+        a busy machine we may come late.
+        """
+        assert self.start_s is not None
+        past = lookups["cache"].astype(str) == "none"
+        answered = lookups["done_s"][~past & (lookups["sent_s"] > asked_s)]
+        self.start_s = min(self.start_s, float(answered.min()) - asked_s)
+        back_s = asked_s + self.start_s
+        # By when they were sent: an answer from the database may be slow for its own reasons.
+        sent_s = lookups["sent_s"][past]
+        return (float(sent_s.max()) - back_s if len(sent_s) else 0.0), len(sent_s)
 
 
 def _tried_twice(log: Path, since_unix_s: float, requests: int) -> list[float]:
