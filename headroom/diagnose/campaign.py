@@ -2,6 +2,7 @@
 
 A campaign is a folder, `runs/diagnosis/<occasion>/`. What is in it is not done again. A cell is
 diagnosed as soon as it was measured, by the limits of that moment, and that is what is scored.
+A run that a disturbed machine made INVALID, whatever was injected, is offered once more.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ TWICE, MORE, HEALTHY_EACH = 2, 2, 5  # each fault, further ones, healthy runs of
 SHORT_HEALTHY = 3
 LOADS = (0.40, 0.50, 0.60, 0.70, 0.80)
 WARMUP_S, CELL_S, LOW_S = 1.0, 16.0, 12.0
+AGAIN = "-again"  # of the name of a repeat
 
 
 @dataclass(frozen=True)
@@ -94,37 +96,53 @@ class DiagnosisCampaign:
         return self.folder / self.occasion / trial.topology
 
     def missing(self) -> tuple[Trial, ...]:
-        """Those that were not offered yet."""
-        return tuple(
-            trial
-            for trial in self.trials()
-            if not (self.place(trial) / f"{trial.name}.diagnosis.json").is_file()
-        )
+        """Those that were not offered yet, and those that are to be offered once more.
+
+        The repeats of a topology come after all of its first runs.
+        """
+        trials = self.trials()
+        repeats = [
+            replace(trial, name=trial.name + AGAIN) for trial in trials if self._is_disturbed(trial)
+        ]
+        names = list(dict.fromkeys(trial.topology for trial in trials))
+        both = sorted([*trials, *repeats], key=lambda trial: names.index(trial.topology))
+        return tuple(trial for trial in both if not self._is_done(trial))
+
+    def _is_done(self, trial: Trial) -> bool:
+        return (self.place(trial) / f"{trial.name}.diagnosis.json").is_file()
+
+    def _is_disturbed(self, trial: Trial) -> bool:
+        evidence = self.place(trial) / f"{trial.name}.evidence.json"
+        return self._is_done(trial) and bool(read(evidence, Evidence).disturbed)
 
     def results(self) -> Iterator[tuple[Injected, Evidence, Diagnosis]]:
         """What was found, in the order in which it was offered."""
         folder = self.folder / self.occasion
-        for path in sorted(folder.glob("*/*.diagnosis.json"), key=lambda path: path.name):
-            name = path.name.removesuffix(".diagnosis.json")
+        names = {
+            path.name.removesuffix(".diagnosis.json"): path
+            for path in folder.glob("*/*.diagnosis.json")
+        }
+        for name, path in sorted(names.items()):
             injected = read(path.with_name(f"{name}.injected.json"), Injected)
             evidence = read(path.with_name(f"{name}.evidence.json"), Evidence)
             yield injected, evidence, read(path, Diagnosis)
 
     def run(self, say: Say, *, most_cells: int | None = None) -> int:
         """Offer what is missing, at most so many cells; returns how many were."""
-        missing = self.missing()[:most_cells]
         facts = machine_facts()
         stored(
             self.folder / self.occasion / "machine.json",
             Machine(facts=facts, sha256=facts_sha256(facts)),
         )
-        for name in dict.fromkeys(trial.topology for trial in missing):
-            trials = [trial for trial in missing if trial.topology == name]
-            say(f"{name}: {len(trials)} cells")
-            self._run_topology(topology(name), trials, say)
-        return len(missing)
+        left = most_cells if most_cells is not None else 10**9
+        done = 0
+        while done < left and (missing := self.missing()):
+            done += self._run_topology(topology(missing[0].topology), left - done, say)
+        return done
 
-    def _run_topology(self, shape: Topology, trials: list[Trial], say: Say) -> None:
+    def _run_topology(self, shape: Topology, most: int, say: Say) -> int:
+        """What is missing of one, on one start of its stack, repeats included."""
+        done = 0
         emulation = emulation_of(model_of(shape), shape.scenario.time.scale)
         with running_stack(
             shape.scenario,
@@ -134,7 +152,9 @@ class DiagnosisCampaign:
             faults=True,
         ) as info:
             constants = self._constants(shape, info)
-            for trial in trials:
+            say(f"{shape.name}: {len(self._missing_of(shape))} cells")
+            while done < most and (trials := self._missing_of(shape)):
+                trial = trials[0]
                 place = self.place(trial)
                 cell = self._cell(shape, trial.name, trial.target, CELL_S)
                 with trial.injection.switched_on(status(info.folder)) as faulty:
@@ -146,7 +166,13 @@ class DiagnosisCampaign:
                 found = diagnosed(evidence)
                 stored(place / f"{trial.name}.diagnosis.json", found)
                 right = found.kind == trial.injection.kind
-                say(f"  {'ok   ' if right else 'WRONG'} {trial.name} {trial.target}: {found.says}")
+                verdict = "again" if evidence.disturbed else "ok   " if right else "WRONG"
+                say(f"  {verdict} {trial.name} {trial.target}: {found.says}")
+                done += 1
+        return done
+
+    def _missing_of(self, shape: Topology) -> tuple[Trial, ...]:
+        return tuple(trial for trial in self.missing() if trial.topology == shape.name)
 
     def _cell(self, shape: Topology, name: str, target: float, duration_s: float) -> Cell:
         seed = seed_of(self.occasion, shape.name, name)

@@ -83,13 +83,14 @@ def diagnose_faults(
     found = scored(campaign, "blind")
     show(
         "diagnosis of injected faults (emulation, dilated)",
-        ("faults", "named right", "healthy runs", "false alarms"),
+        ("faults", "named right", "healthy runs", "false alarms", "disturbed, twice"),
         [
             (
                 str(len(found.faults)),
                 str(sum(trial.right for trial in found.faults)),
                 str(len(found.healthy)),
-                str(sum(not trial.right for trial in found.healthy)),
+                str(sum(trial.is_alarm for trial in found.healthy)),
+                str(sum(trial.disturbed for trial in found.healthy)),
             )
         ],
     )
@@ -123,19 +124,24 @@ def learn(
 
 
 def page(
-    learning: Annotated[str, typer.Argument(help="the short occasion that the limits are from")],
-    blind: Annotated[list[str] | None, typer.Argument(help="occasions offered afterwards")] = None,
+    blind: Annotated[list[str] | None, typer.Argument(help="occasions offered blind")] = None,
     *,
+    learning: Annotated[
+        list[str] | None, typer.Option(help="short ones, that limits were learnt from")
+    ] = None,
     ended: Annotated[
-        list[str] | None, typer.Option(help="begun as such, and given up for what they showed")
+        list[str] | None, typer.Option(help="begun as blind, and given up for what they showed")
     ] = None,
     folder: Folder = RUNS,
 ) -> None:
-    """Take occasions into docs/diagnosis.json, and write docs/diagnosis.md from it."""
-    occasions = [scored(DiagnosisCampaign(folder, learning, is_short=True), "learning")]
+    """Take occasions into docs/diagnosis.json, beside those in it, and write docs/diagnosis.md."""
+    occasions = [
+        scored(DiagnosisCampaign(folder, name, is_short=True), "learning")
+        for name in learning or ()
+    ]
     occasions += [scored(DiagnosisCampaign(folder, name), "ended") for name in ended or ()]
     occasions += [scored(DiagnosisCampaign(folder, name), "blind") for name in blind or ()]
-    record = DiagnosisRecord(limits=Limits.known(), occasions=tuple(reversed(occasions)))
+    record = DiagnosisRecord.of(RECORD).with_occasions(occasions)
     record.store(RECORD)
     with replacing(PAGE) as path:
         path.write_text(pages.page(record), encoding="utf-8")

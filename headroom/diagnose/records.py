@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from headroom.artefacts import Artefact, Record
+from stack.load.validity import of_the_machine
 
 
 class Kind(StrEnum):
@@ -95,6 +96,11 @@ class Evidence(Artefact):
     valid: bool
     reasons: tuple[str, ...] = ()
     cannot_tell: tuple[str, ...] = ()
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """Why the run is INVALID, as far as the machine beneath is the reason."""
+        return of_the_machine(self.reasons)
 
 
 class Injected(Artefact):

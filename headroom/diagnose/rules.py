@@ -4,11 +4,14 @@ Each looks at one figure that its fault moves and that nothing above it in the l
 database also makes the API's requests wait longer, but only its own service time is longer; a lost
 slot leaves service times alone and makes visits wait.
 
+A run whose machine was disturbed is INVALID, and what a disturbed machine can move accuses nobody
+then: the machine is named, and the run is to be repeated. What it cannot move still counts.
+
 Assumes: one fault at a time; the figures of a healthy run stay within `limits`.
 Lies when: two faults hide each other, or a fault moves its figure less than healthy runs stray.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from headroom.diagnose.limits import Limits
@@ -27,6 +30,16 @@ FAR = 5.0  # times as far out of its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
 MOST = 0.6  # of the entries that were missed
 LEAST_MISSES = 3  # that were predicted to hit: fewer may be late by a hair
+# What a disturbed machine brings about by itself: late dispatches, waits, and all that is a time.
+# In dilated time holds are stated and timeouts are stretched; in native time neither is.
+MOVED_BY_NOISE: Mapping[str, frozenset[Kind]] = {
+    "emulated": frozenset(
+        {Kind.GENERATOR_LIMITED, Kind.FEWER_SLOTS, Kind.SLOW_HOP, Kind.FEWER_HITS}
+    ),
+    "native": frozenset(
+        {Kind.GENERATOR_LIMITED, Kind.ERRORS, Kind.SLOWER_SERVICE, Kind.WAITING, Kind.FEWER_HITS}
+    ),
+}
 NONE_FOUND = 0.02  # hit ratio of a cache that is never filled
 Rule = Callable[[Evidence, Limits], Iterator[Finding]]
 
@@ -35,6 +48,12 @@ def diagnosed(evidence: Evidence, limits: Limits | None = None) -> Diagnosis:
     """What is wrong with a run, by the first rule that holds."""
     limits = limits or Limits.known()
     findings = tuple(finding for rule in RULES for finding in rule(evidence, limits))
+    if evidence.disturbed:
+        moved = MOVED_BY_NOISE[evidence.source]
+        told = tuple(each for each in findings if each.kind not in moved)
+        if not told or told[0].kind == Kind.NOISY_NEIGHBOUR:
+            return _disturbed(evidence, findings)
+        findings = told
     if not findings:
         return _nothing(evidence, limits)
     first = findings[0]
@@ -47,6 +66,29 @@ def diagnosed(evidence: Evidence, limits: Limits | None = None) -> Diagnosis:
         component=first.component,
         sure=sure,
         says=f"{says}; what else stands out may follow from it: {also}" if also else says,
+        findings=findings,
+        cannot_tell=evidence.cannot_tell,
+    )
+
+
+def _disturbed(evidence: Evidence, findings: tuple[Finding, ...]) -> Diagnosis:
+    """Of the machine, not of the stack."""
+    strongest = [each.strength for each in findings if each.kind == Kind.NOISY_NEIGHBOUR]
+    sure: Literal["sure", "likely"] = "sure" if max(strongest, default=0) >= SURE else "likely"
+    others = [_named(each) for each in findings if each.kind != Kind.NOISY_NEIGHBOUR]
+    says = (
+        f"{Kind.NOISY_NEIGHBOUR}: host ({sure}): the machine was disturbed "
+        f"({'; '.join(evidence.disturbed)}), so that the run is INVALID and nothing is said of the "
+        "stack: repeat it"
+    )
+    if others:
+        says += f"; what stands out may be of that: {', '.join(dict.fromkeys(others))}"
+    return Diagnosis(
+        run=evidence.run,
+        kind=Kind.NOISY_NEIGHBOUR,
+        component="host",
+        sure=sure,
+        says=says,
         findings=findings,
         cannot_tell=evidence.cannot_tell,
     )

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from headroom.artefacts import Artefact, Machine, Record, replacing
-from headroom.diagnose.campaign import DiagnosisCampaign
+from headroom.diagnose.campaign import AGAIN, DiagnosisCampaign
 from headroom.diagnose.limits import Limits
 from headroom.diagnose.records import Diagnosis, Evidence, Injected, Kind
 from headroom.diagnose.rules import diagnosed
 from headroom.fidelity.artefacts import read
+from stack.load.validity import of_the_machine
 
 Role = Literal["learning", "ended", "blind"]
 
@@ -34,6 +35,21 @@ class ScoredTrial(Record):
         """Whether kind and component were named."""
         return (self.injected, self.injected_at) == (self.found, self.found_at)
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine beneath made the run INVALID."""
+        return bool(of_the_machine(self.reasons))
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether a run without a fault was blamed on the stack or on its generator.
+
+        That its machine was disturbed, where it was, is true and blames neither.
+        """
+        if self.injected != Kind.NOTHING or self.found == Kind.NOTHING:
+            return False
+        return not (self.disturbed and self.found == Kind.NOISY_NEIGHBOUR)
+
 
 class ScoredOccasion(Record):
     """All runs of one occasion.
@@ -48,14 +64,25 @@ class ScoredOccasion(Record):
     trials: tuple[ScoredTrial, ...]
 
     @property
+    def counted(self) -> tuple[ScoredTrial, ...]:
+        """All runs but those that were offered once more: there the repeat counts."""
+        repeated = {each.name.removesuffix(AGAIN) for each in self.repeats}
+        return tuple(trial for trial in self.trials if trial.name not in repeated)
+
+    @property
+    def repeats(self) -> tuple[ScoredTrial, ...]:
+        """Runs that were offered once more, whether or not with a fault."""
+        return tuple(trial for trial in self.trials if trial.name.endswith(AGAIN))
+
+    @property
     def faults(self) -> tuple[ScoredTrial, ...]:
-        """Runs with a fault."""
-        return tuple(trial for trial in self.trials if trial.injected != Kind.NOTHING)
+        """Counted runs with a fault."""
+        return tuple(trial for trial in self.counted if trial.injected != Kind.NOTHING)
 
     @property
     def healthy(self) -> tuple[ScoredTrial, ...]:
-        """Runs without one."""
-        return tuple(trial for trial in self.trials if trial.injected == Kind.NOTHING)
+        """Counted runs without one."""
+        return tuple(trial for trial in self.counted if trial.injected == Kind.NOTHING)
 
 
 class DiagnosisRecord(Artefact):
@@ -68,6 +95,12 @@ class DiagnosisRecord(Artefact):
     def of(cls, path: Path) -> Self:
         """What is stored at `path`."""
         return read(path, cls)
+
+    def with_occasions(self, found: Iterable[ScoredOccasion]) -> "DiagnosisRecord":
+        """Those of the same name are replaced; new ones come first. Limits are today's."""
+        new = {each.name: each for each in found}
+        kept = [new.pop(each.name, each) for each in self.occasions]
+        return DiagnosisRecord(limits=Limits.known(), occasions=(*reversed(new.values()), *kept))
 
     def store(self, path: Path) -> None:
         """Write it, a line for each run."""

@@ -17,6 +17,17 @@ from pydantic import BaseModel, ConfigDict
 from stack.load.plan import ANSWERED, BROKEN, DROPPED, IN_FLIGHT, NO_CONNECTION, TIMEOUT, UNSENT
 from stack.observe.cpu import CpuUse
 
+# How reasons begin that tell of the machine beneath: not of the stack, nor of its generator.
+OF_THE_MACHINE = ("steal: ", "foreign CPU: ", "the machine became ")
+LATE = "dispatch lag p99 is "
+OF_THE_GENERATOR = ("generator CPU: ", "planned ")  # which then is late by itself
+
+
+def of_the_machine(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of a run's reasons to be INVALID that tell of the machine beneath."""
+    late = () if any(each.startswith(OF_THE_GENERATOR) for each in reasons) else (LATE,)
+    return tuple(each for each in reasons if each.startswith((*OF_THE_MACHINE, *late)))
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -187,7 +198,7 @@ def _reasons(seen: Validity, limits: Limits) -> Iterator[str]:
         )
     if seen.dispatch_lag_p99_s > limits.dispatch_lag_p99_s:
         yield (
-            f"dispatch lag p99 is {seen.dispatch_lag_p99_s * 1e3:.1f} ms, "
+            f"{LATE}{seen.dispatch_lag_p99_s * 1e3:.1f} ms, "
             f"limit {limits.dispatch_lag_p99_s * 1e3:g} ms"
         )
     foreign = seen.foreign_cpu_fraction

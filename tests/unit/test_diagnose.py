@@ -63,7 +63,7 @@ def evidence(
         lives=lives,
         replicas_gone=replicas_gone,
         valid=valid,
-        reasons=() if valid else ("steal: 20.00%, limit 15.00%",),
+        reasons=() if valid else ("real work outlasted 2.0% of the holds, limit 1%",),
     )
 
 
@@ -91,7 +91,59 @@ def test_in_a_healthy_run_nothing_stands_out() -> None:
 def test_an_invalid_run_in_which_nothing_stands_out_is_no_clean_bill() -> None:
     found = diagnosed(evidence(valid=False), FLOORS_ONLY)
     assert (found.kind, found.sure) == (Kind.NOTHING, "unsure")
-    assert "steal: 20.00%" in found.says
+    assert "real work outlasted" in found.says
+
+
+DISTURBED = "foreign CPU: 84.45%, limit 25.00%"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {("wait", "mongo"): 8.0},
+        {("outside", ""): 0.04},
+        {("unsent", ""): 0.05},
+        {("foreign_cpu", ""): 0.84, ("wait", "api"): 9.0},
+    ],
+)
+def test_what_a_disturbed_machine_can_move_accuses_no_component(
+    changed: dict[tuple[Measure, str], float],
+) -> None:
+    quiet = evidence(changed)
+    run = quiet.model_copy(update={"valid": False, "reasons": (DISTURBED,)})
+    found = diagnosed(run, FLOORS_ONLY)
+    assert (found.kind, found.component) == (Kind.NOISY_NEIGHBOUR, "host")
+    assert f"the machine was disturbed ({DISTURBED})" in found.says
+    assert "nothing is said of the stack" in found.says
+    # The same figures in a run that only its drops make INVALID are judged as ever.
+    other = quiet.model_copy(update={"valid": False, "reasons": ("drops: 1.00%, limit 0.00%",)})
+    assert diagnosed(other, FLOORS_ONLY).kind == diagnosed(quiet, FLOORS_ONLY).kind
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({("wrong_status", ""): 0.03}, Kind.WRONG_STATUS),
+        ({("attempts", "api"): 0.12}, Kind.RETRY_STORM),
+        ({("hold", "mongo"): 1.0, ("wait", "mongo"): 4.0}, Kind.SLOWER_SERVICE),
+        ({("examined", "mongo"): 8.0}, Kind.LOST_INDEX),
+    ],
+)
+def test_what_a_disturbed_machine_cannot_move_is_named_all_the_same(
+    changed: dict[tuple[Measure, str], float], kind: Kind
+) -> None:
+    run = evidence({("foreign_cpu", ""): 0.84, **changed})
+    run = run.model_copy(update={"valid": False, "reasons": (DISTURBED,)})
+    assert diagnosed(run, FLOORS_ONLY).kind == kind
+
+
+def test_in_native_time_a_disturbed_machine_also_makes_service_slower() -> None:
+    changed: dict[tuple[Measure, str], float] = {("cpu", "mongo"): 4.0, ("errors", ""): 0.2}
+    run = evidence(changed).model_copy(update={"source": "native"})
+    assert diagnosed(run, FLOORS_ONLY).kind == Kind.ERRORS
+    run = run.model_copy(update={"valid": False, "reasons": (DISTURBED,)})
+    assert diagnosed(run, FLOORS_ONLY).kind == Kind.NOISY_NEIGHBOUR
 
 
 @pytest.mark.parametrize(

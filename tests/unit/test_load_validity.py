@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stack.load.plan import ANSWERED, DROPPED, JOURNAL, TIMEOUT, UNSENT
-from stack.load.validity import Limits, Validity, Window, judge
+from stack.load.validity import Limits, Validity, Window, judge, of_the_machine
 from stack.observe.cpu import CpuUse
 
 QUIET = CpuUse(wall_s=10.0, cores=2, cpu_s={"api": 4.0, "generator": 1.0}, busy_s=5.2, steal_s=0.1)
@@ -70,6 +70,32 @@ def test_a_quiet_run_is_valid_and_says_what_was_seen() -> None:
 def test_each_limit_gives_its_reason_in_words(seen: Validity, reason: str) -> None:
     assert not seen.valid
     assert any(text.startswith(reason) for text in seen.reasons), seen.reasons
+
+
+BUSY, STOLEN, SHARED = (
+    CpuUse(10.0, 2, {"generator": own}, total, steal)
+    for own, total, steal in ((9.0, 9.2, 0.1), (1.0, 1.2, 2.0), (1.0, 5.0, 0.1))
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "count"),
+    [
+        (run(use=STOLEN), 1),
+        (run(use=SHARED), 1),
+        (run(speeds_per_s=(100.0, 40.0)), 1),
+        (run(lag_s=0.0093), 1),  # though the generator had the time
+        (run(lag_s=0.0093, use=BUSY), 0),
+        (run(load_per_s=2000, lag_s=0.0093), 0),
+        (run(lag_s=0.0093, use=SHARED, spoilt=1, status=0, end=DROPPED), 2),
+        (run(spoilt=2, status=422), 0),
+        (run(), 0),
+    ],
+)
+def test_the_machine_is_the_reason_where_others_use_it_and_not_where_the_generator_is_late_itself(
+    seen: Validity, count: int
+) -> None:
+    assert len(of_the_machine(seen.reasons)) == count, seen.reasons
 
 
 def test_a_stack_that_fails_some_requests_is_a_finding_not_an_invalid_run() -> None:
