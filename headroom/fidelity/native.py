@@ -179,11 +179,13 @@ class _Experiment:
         if sha256 != sha256_of(path):
             raise CalibrationError(f"{name}: the prediction was changed while it was measured")
         state = machine_state(result, self.costs)
-        reasons = [
-            *conditions_of(result.validity).reasons,
-            *(f"its calibration: {reason}" for reason in self.costs.disturbed),
-            *(f"what was weighed before: {reason}" for reason in weighing.disturbed),
-        ]
+        reasons = list(conditions_of(result.validity).reasons)
+        for what, disturbed in (
+            ("its calibration", self.costs.disturbed),
+            ("what was weighed before", weighing.disturbed),
+        ):
+            if disturbed:
+                reasons.append(f"{what}: {', '.join(disturbed)}")
         if not CELLS[name] and _is_kept_up_with(place, f"{name}-{attempt}"):
             reasons.append("the closed load did not saturate the stack")
         return NativeCell(

@@ -17,6 +17,7 @@ from headroom.fidelity.native_page import NAMES
 from headroom.fidelity.native_records import (
     BLIND,
     GIVEN,
+    LATENCIES,
     NativeCell,
     NativeCosts,
     NativePrediction,
@@ -47,7 +48,13 @@ class ToldAgain:
 
 
 def told_again(campaign: NativeCampaign) -> Iterator[ToldAgain]:
-    """Every cell of the campaign. Raises ArtefactError where its calibration was not kept."""
+    """Every cell of the campaign.
+
+    Raises: ArtefactError where there is none, or where the calibration of one was not kept.
+    """
+    if not any(True for system in campaign.systems for _ in campaign.results(system)):
+        names = ", ".join(system.name for system in campaign.systems)
+        raise ArtefactError(f"{campaign.folder / campaign.occasion}: no native cells of {names}")
     for system in campaign.systems:
         place = campaign.place(system)
         for cell in campaign.results(system):
@@ -95,7 +102,7 @@ def lines(told: Sequence[ToldAgain]) -> Iterator[str]:
     """Each cell's errors, in hindsight and given its state."""
     for each in told:
         texts = []
-        for metric in each.hindsight:
+        for metric in (*LATENCIES, "maximum_per_s"):
             error, again = (each.error(metric, given=given) for given in (False, True))
             if error is not None:
                 given = "" if again is None else f" ({again:+.0%} given the state)"

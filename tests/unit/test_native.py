@@ -2,11 +2,16 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from headroom.fidelity.native_again import ToldAgain, rows
+from headroom.errors import ArtefactError
+from headroom.fidelity.artefacts import stored
+from headroom.fidelity.native import NativeCampaign, machine_state
+from headroom.fidelity.native_again import ToldAgain, lines, rows, told_again
 from headroom.fidelity.native_design import (
     CELLS,
     IN_FLIGHT,
@@ -27,6 +32,7 @@ from headroom.fidelity.native_records import (
     NativeCell,
     NativeCosts,
     NativeOccasion,
+    NativePrediction,
     Weighing,
 )
 from headroom.fidelity.native_weighing import cpu_of_a_request, shares_seen
@@ -369,6 +375,44 @@ def test_told_again_a_cell_keeps_what_was_said_of_it() -> None:
     assert table["p50, in hindsight"] == ("30.0%", "10.0%", "1")
     assert table["p99, given its state"] == ("5.0%", "0.0%", "1")
     assert table["maximum throughput, in hindsight"] == ("–", "–", "0")
+
+
+def test_a_cell_told_again_is_told_with_the_calibration_it_was_said_with(tmp_path: Path) -> None:
+    campaign = NativeCampaign(tmp_path, "noon", (ONE,))
+    with pytest.raises(ArtefactError, match="no native cells of database-reads-1"):
+        list(told_again(campaign))
+    place = campaign.place(ONE)
+    now = weighing(SATURATING, 1000.0, BURST_S | {"generator": GENERATOR_S})
+    old = stored(place / "costs-old.json", costs())
+    stored(place / "costs.json", costs(0.1))  # of a later start
+    prediction = NativePrediction(
+        system=ONE.name,
+        cell="at-25",
+        load_per_s=100.0,
+        seed=7,
+        metrics={"mean_s": 0.001},
+        cpu_s={},
+        plainer=(),
+        costs_sha256=old,
+        weighing=now,
+        scale=1.0,
+    )
+    stored(place / "at-25-1.prediction.json", prediction)
+    stored(place / "at-25-1.cell.json", cell("at-25", -0.3))
+    seen = run_result({"api-1": 1.0, "generator": 0.2})
+    table = pa.table({"request_id": [1]})
+    metadata = {b"headroom.load": seen.model_dump_json().encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), place / "at-25-1.load.parquet")
+    (again,) = told_again(campaign)
+    assert again.hindsight == said_of_open(costs(), ONE, 100.0, seed=7).metrics
+    state = machine_state(seen, costs())
+    assert state.cpu_s == pytest.approx({"api": 1e-3, "generator": 0.2e-3})
+    assert again.given == said_of_open(costs(), ONE, 100.0, seed=7, state=state).metrics
+    assert again.cell.predicted == cell("at-25", -0.3).predicted
+    assert [text.partition(":")[0] for text in lines([again])] == ["database-reads-1 at-25"]
+    (place / "costs-old.json").unlink()
+    with pytest.raises(ArtefactError, match="of at-25 was not kept"):
+        list(told_again(campaign))
 
 
 def test_a_repeat_is_told_as_the_spread_that_no_prediction_can_beat() -> None:
