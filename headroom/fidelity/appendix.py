@@ -13,11 +13,12 @@ def structure(record: FidelityRecord) -> Html:
     valid = [cell for cell in cells if cell.valid]
     if not valid:
         return paragraph("No occasion is on record: make fidelity makes one.")
+    occasions = sum(bool(each.cells) for each in record.occasions)
     topologies = len({cell.topology for cell in cells})
     correlations = [cell.correlation for cell in valid if cell.correlation is not None]
     says = (
         f"{len(cells)} blind predictions of {topologies} topologies of emulated machines (dilated "
-        f"time) on {len(record.occasions)} occasions, {len(valid)} of them valid. Single requests "
+        f"time) on {occasions} occasions, {len(valid)} of them valid. Single requests "
         f"follow their prediction with a correlation of {median(correlations):.4f} (median). This "
         "tells of the model's structure, not of this run and not of the speed of any hardware."
     )

@@ -7,10 +7,16 @@ from headroom.failover import TOLERANCE
 from headroom.fidelity.artefacts import ComparedMetric, MeasuredFidelity
 from headroom.fidelity.cells import LOW_TARGET
 from headroom.fidelity.native_page import native_section
-from headroom.fidelity.page_sections import overload_section, sameness_section, warm_up_section
+from headroom.fidelity.page_sections import (
+    invariance_section,
+    overload_section,
+    sameness_section,
+    warm_up_section,
+)
 from headroom.fidelity.parts.page import parts_section
+from headroom.fidelity.predicted import REPLICATIONS
 from headroom.fidelity.promises import Promise, promises, shown
-from headroom.fidelity.record import FidelityRecord, Occasion, RecordedCell, of_kind
+from headroom.fidelity.record import COVERED, FidelityRecord, Occasion, RecordedCell, of_kind
 from headroom.proportion import wilson
 
 HEAD = """# How far the predictions can be trusted
@@ -43,15 +49,16 @@ def page(record: FidelityRecord) -> str:
     occasions = record.occasions
     cells = [cell for occasion in occasions for cell in occasion.cells]
     sections = [HEAD.format(low=LOW_TARGET), _summary(cells, occasions), _occasions(occasions)]
-    sections += [_gain(occasions), _hit_ratios(occasions), _invariance(occasions)]
+    sections += [_gain(occasions), _hit_ratios(occasions), invariance_section(occasions)]
     sections += [sameness_section(occasions), overload_section(occasions)]
     sections += [warm_up_section(occasions), _failovers(occasions)]
     sections.append(parts_section(record.parts))
     sections.append(native_section(record.natives))
     for occasion in occasions:
-        sections.append(f"## Every cell: {occasion.name}\n")
+        title = "Every cell" if occasion.cells else "The machine"
+        sections.append(f"## {title}: {occasion.name}\n")
         facts = "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in occasion.machine.items())
-        sections.append(f"The machine: {facts}.\n")
+        sections.append(f"The machine: {facts or 'not recorded'}.\n")
         sections.extend(_topologies(occasion))
     return "\n".join(section for section in sections if section).rstrip() + "\n"
 
@@ -61,7 +68,8 @@ def _summary(cells: Sequence[MeasuredFidelity], occasions: Sequence[Occasion]) -
     lines = [
         "## In short\n",
         f"{len(cells)} cells over {len({cell.topology for cell in cells})} topologies on "
-        f"{len(occasions)} occasion(s); {len(valid)} valid ({_share(len(valid), len(cells))}).\n",
+        f"{sum(bool(each.cells) for each in occasions)} occasion(s); {len(valid)} valid "
+        f"({_share(len(valid), len(cells))}).\n",
     ]
     if not valid:
         return "\n".join([*lines, "No valid cell: nothing can be said.\n"])
@@ -78,11 +86,22 @@ def _summary(cells: Sequence[MeasuredFidelity], occasions: Sequence[Occasion]) -
         f"{median(correlations):.4f}, worst {min(correlations):.4f}. Look-ups that found what they "
         f"were predicted to find: median {median(same):.2%}, worst {min(same):.2%}.\n",
         "Behind the share inside the 90 % range is its 95 % interval, as if all were independent; "
-        "figures of one cell are not, so the true one is wider. The ranges of the "
-        "occasions up to 2026-11-25-third cover 87 % by construction: they were read off 60 draws "
-        "as if those were the whole distribution.\n",
+        f"figures of one cell are not, so the true one is wider.{_narrower(occasions)}\n",
     ]
     return "\n".join(lines)
+
+
+def _narrower(occasions: Sequence[Occasion]) -> str:
+    """Which occasions had ranges that cover less than they say."""
+    names: dict[float, list[str]] = {}
+    for each in occasions:
+        if each.cells and each.ranges_cover < COVERED:
+            names.setdefault(each.ranges_cover, []).append(each.name)
+    return "".join(
+        f" The ranges of {', '.join(each)} cover {share:.0%} by construction: they were read off "
+        f"{REPLICATIONS} draws as if those were the whole distribution."
+        for share, each in sorted(names.items())
+    )
 
 
 def _promise(promise: Promise) -> str:
@@ -114,6 +133,11 @@ def _occasions(occasions: Sequence[Occasion]) -> str:
     ]
     for occasion in occasions:
         cells = occasion.cells
+        if not cells:
+            lines.append(
+                f"| {occasion.name} | {occasion.begun_at:%Y-%m-%d %H:%M} | – | 0{' | –' * 6} |"
+            )
+            continue
         valid = [cell for cell in cells if cell.valid]
         whole = sum(all(metric.inside for metric in cell.metrics) for cell in valid)
         seen = [cell.conditions for cell in cells]
@@ -203,38 +227,6 @@ def _hit_ratios(occasions: Sequence[Occasion]) -> str:
             f"| {min(live):.0%} to {max(live):.0%} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _invariance(occasions: Sequence[Occasion]) -> str:
-    """The same requests at several dilations: in modelled time the same latencies."""
-    lines = []
-    for occasion in occasions:
-        for name, cells in occasion.invariance.items():
-            for cell in sorted(cells, key=lambda each: each.scale):
-                found = {metric.metric: metric for metric in cell.metrics}
-                hits = found.get("hit_ratio.all")
-                times = [
-                    f"{found[metric].measured * 1e3 / cell.scale:.2f} "
-                    f"({shown(found[metric].error, is_points=False)})"
-                    for metric in ("mean_s", "p50_s", "p95_s", "p99_s")
-                ]
-                lines.append(
-                    f"| {occasion.name} | {name} | ×{cell.scale:g} | {cell.requests} "
-                    f"| {' | '.join(times)} | {f'{hits.measured:.2%}' if hits else '–'} "
-                    f"| {cell.correlation:.4f} "
-                    f"| {'yes' if cell.valid else 'NO: ' + '; '.join(cell.conditions.reasons)} |"
-                )
-    if not lines:
-        return ""
-    head = [
-        "## The same requests at several dilations\n",
-        "The emulation's own test: in modelled time the latencies must not depend on the scale. "
-        "Modelled ms, and the error of that scale's prediction.\n",
-        "| occasion | topology | scale | requests | mean | p50 | p95 | p99 | hit ratio "
-        "| correlation | valid |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*head, *lines]) + "\n"
 
 
 def _failovers(occasions: Sequence[Occasion]) -> str:

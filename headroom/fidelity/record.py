@@ -5,6 +5,7 @@ The runs themselves (every request of every cell) stay in `runs/fidelity/`.
 
 import math
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from headroom.fidelity.artefacts import (
 )
 from headroom.fidelity.baselines import baselines
 from headroom.fidelity.campaign import Campaign
+from headroom.fidelity.invariance import FOLDER as INVARIANCE
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
 from headroom.fidelity.parts.kills import PartKills
@@ -27,7 +29,9 @@ from headroom.fidelity.sameness import Sameness, stored_in
 from headroom.fidelity.topologies import Topology
 
 NOTE = "note.md"
+COVERED = 0.90
 DIGITS = 6  # of each figure: more than any of them means
+FOUND = ("note", "topologies", "invariance", "failovers", "sameness")  # any of an occasion
 
 
 class Plainer(Record):
@@ -60,6 +64,9 @@ class Occasion(Record):
 
     name: str
     note: str = ""  # what should be known of it: `note.md` in its folder
+    # Share of what comes next that the ranges cover by construction; the earliest ones less, which
+    # were read off a few draws as if those were the whole distribution.
+    ranges_cover: float = COVERED
     machine: dict[str, Any]
     topologies: tuple[RecordedTopology, ...]
     # By topology: the same requests at several scales.
@@ -71,6 +78,23 @@ class Occasion(Record):
     def cells(self) -> tuple[MeasuredFidelity, ...]:
         """All cells, whatever their topology."""
         return tuple(cell.found for topology in self.topologies for cell in topology.cells)
+
+    @property
+    def begun_at(self) -> datetime:
+        """When the first of what it found was found; it may have no cells."""
+        cells = (*self.cells, *(cell for each in self.invariance.values() for cell in each))
+        times = [cell.started_at for cell in cells]
+        times += [self.failovers.forecast.created_at] if self.failovers else []
+        times += [self.sameness.created_at] if self.sameness else []
+        return min(times)
+
+    def with_what_it_lacks(self, other: "Occasion | None") -> "Occasion":
+        """With what an earlier look at the same occasion found, and this one did not."""
+        if other is None:
+            return self
+        lacking = [name for name in FOUND if not getattr(self, name)]
+        kept = {name: getattr(other, name) for name in (*lacking, "ranges_cover")}
+        return self.model_copy(update=kept)
 
 
 class FidelityRecord(Artefact):
@@ -86,10 +110,10 @@ class FidelityRecord(Artefact):
         return read(path, cls) if path.is_file() else cls(occasions=())
 
     def with_occasions(self, found: Iterable[Occasion]) -> "FidelityRecord":
-        """Those of the same name are replaced."""
+        """Those of the same name are replaced, as far as they were found again."""
         by_name = {each.name: each for each in self.occasions}
-        by_name |= {each.name: each for each in found}
-        order = sorted(by_name.values(), key=lambda each: min(c.started_at for c in each.cells))
+        by_name |= {each.name: each.with_what_it_lacks(by_name.get(each.name)) for each in found}
+        order = sorted(by_name.values(), key=lambda each: each.begun_at)
         return self.model_copy(update={"occasions": tuple(order), "created_at": now()})
 
     def with_natives(self, found: Iterable[NativeOccasion]) -> "FidelityRecord":
@@ -121,11 +145,8 @@ class FidelityRecord(Artefact):
 
 
 def occasion_of(campaign: Campaign) -> Occasion | None:
-    """What is on disk of an occasion; None before its first cell."""
+    """What is on disk of an occasion; None before anything was found."""
     results = list(campaign.results())
-    if not results:
-        return None
-    machine = read(campaign.folder / campaign.occasion / "machine.json", Machine)
     topologies = []
     for topology in campaign.topologies:
         cells = [cell for cell in results if cell.topology == topology.name]
@@ -145,15 +166,25 @@ def occasion_of(campaign: Campaign) -> Occasion | None:
     }
     note = campaign.folder / campaign.occasion / NOTE
     kills = campaign.folder / campaign.occasion / FAILOVER / "failovers.json"
-    return Occasion(
+    occasion = Occasion(
         name=campaign.occasion,
         note=note.read_text(encoding="utf-8").strip() if note.is_file() else "",
-        machine=_told(machine.facts),
+        machine=_machine(campaign.folder / campaign.occasion),
         topologies=tuple(topologies),
         invariance=invariance,
         failovers=read(kills, Failovers) if kills.is_file() else None,
         sameness=stored_in(campaign.folder / campaign.occasion),
     )
+    is_found = any(getattr(occasion, name) for name in FOUND if name != "note")
+    return occasion if is_found else None
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    """Facts of the machine, as the cells of an occasion or its invariance left them."""
+    for path in (folder / "machine.json", folder / INVARIANCE / "machine.json"):
+        if path.is_file():
+            return _told(read(path, Machine).facts)
+    return {}
 
 
 def _told(facts: dict[str, Any]) -> dict[str, Any]:

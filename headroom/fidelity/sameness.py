@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from headroom.artefacts import Artefact, Conditions, Record
+from headroom.artefacts import Artefact, Conditions, Machine, Record
 from headroom.dilation import emulation_of
 from headroom.fidelity.artefacts import read, stored
 from headroom.fidelity.cells import Cell, seed_of
@@ -23,6 +23,7 @@ from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
 from sim.scenario import Operation
 from sim.workload import Trace, diurnal_shape, requests_at
+from stack.observe.machine import facts_sha256, machine_facts
 
 FOLDER = "sameness"  # in that of the occasion
 BASE = "three-replicas"
@@ -49,6 +50,11 @@ class Speed:
     name: str
     scale: float
     is_emulated: bool = False
+
+    @property
+    def model_scale(self) -> float:
+        """Of the emulation; 1 where there is none."""
+        return self.scale if self.is_emulated else 1.0
 
 
 SPEEDS = (
@@ -88,7 +94,7 @@ class Sameness(Artefact):
 
 def at_speed(speed: Speed) -> Topology:
     """The architecture, with entries that live as long beside the day at every speed."""
-    base = slower(topology(BASE, speed.scale if speed.is_emulated else 1.0), SLOWER)
+    base = slower(topology(BASE, speed.model_scale), SLOWER)
     cache = base.scenario.topology.cache
     assert cache is not None
     own = 1.0 if speed.is_emulated else speed.scale  # an emulation stretches them by itself
@@ -119,13 +125,16 @@ def sameness(folder: Path, occasion: str, say: Say) -> Sameness:
     seed = seed_of(occasion, BASE, FOLDER)
     found: list[SpeedFound] = []
     for speed in SPEEDS:
-        conditions = _offered(speed, seed, place)
-        found.append(_beside(place, SPEEDS[0], speed, conditions))
+        conditions = offered_at(at_speed(speed), speed, day(seed, speed), seed, place)
+        found.append(beside(place, SPEEDS[0], speed, conditions))
         say(
             f"{speed.name} (×{speed.scale:g}): hit ratio {found[-1].hit_ratio['all']:.2%}, "
             f"{found[-1].same_lookups} of {found[-1].lookups} look-ups and "
             f"{found[-1].same_bodies} of {found[-1].bodies} bodies as at first"
         )
+    facts = machine_facts()
+    machine = Machine(facts=facts, sha256=facts_sha256(facts))
+    stored(folder / occasion / "machine.json", machine)
     result = Sameness(seed=seed, speeds=tuple(found))
     stored(place / "sameness.json", result)
     return result
@@ -137,16 +146,16 @@ def stored_in(folder: Path) -> Sameness | None:
     return read(path, Sameness) if path.is_file() else None
 
 
-def _offered(speed: Speed, seed: int, place: Path) -> Conditions:
-    base, trace = at_speed(speed), day(seed, speed)
+def offered_at(base: Topology, speed: Speed, trace: Trace, seed: int, place: Path) -> Conditions:
+    """Offer these requests to a stack of its own; their rows are in `place`."""
     emulation = emulation_of(model_of(base), speed.scale) if speed.is_emulated else None
     cell = Cell(
         _file(speed),
         target=0.0,
-        load_per_s=LOAD_PER_S / speed.scale,
+        load_per_s=len(trace) / float(trace.arrival_s[-1]),
         seed=seed,
         warmup_s=0.0,
-        duration_s=DAY_S * speed.scale,
+        duration_s=float(trace.arrival_s[-1]),
     )
     with running_stack(
         base.scenario, lambda _: None, name="fidelity-sameness", emulation=emulation
@@ -158,7 +167,8 @@ def _file(speed: Speed) -> str:
     return f"speed-{speed.scale:g}"
 
 
-def _beside(place: Path, first: Speed, speed: Speed, conditions: Conditions) -> SpeedFound:
+def beside(place: Path, first: Speed, speed: Speed, conditions: Conditions) -> SpeedFound:
+    """What came at a speed, request by request beside the first."""
     columns = ["operation", "cache", "status", "bytes", "body_crc32"]
     table = pq.read_table(place / f"{_file(speed)}.load.parquet", columns=columns).to_pandas()
     other = pq.read_table(place / f"{_file(first)}.load.parquet", columns=columns).to_pandas()

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headroom.artefacts import Conditions
+from headroom.artefacts import Conditions, Machine
 from headroom.dilation import dilated
-from headroom.fidelity.artefacts import ComparedMetric, WarmUp
+from headroom.fidelity.artefacts import ComparedMetric, WarmUp, stored
+from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.page import page
-from headroom.fidelity.record import FidelityRecord
+from headroom.fidelity.page_sections import invariance_section
+from headroom.fidelity.record import COVERED, FidelityRecord, Occasion, occasion_of
 from headroom.fidelity.sameness import SPEEDS, TTL_S, Sameness, Speed, SpeedFound, at_speed, day
+from headroom.fidelity.topologies import topology
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,65 @@ def test_a_ratio_that_differs_by_more_than_a_point_is_no_sameness(record: Fideli
     assert Sameness(seed=1, speeds=tuple(speeds)).inside
     speeds[1] = found(SPEEDS[1], 0.611, conditions)
     assert not Sameness(seed=1, speeds=tuple(speeds)).inside
+
+
+def test_an_occasion_without_cells_is_on_the_page_with_its_machine(
+    record: FidelityRecord, tmp_path: Path
+) -> None:
+    conditions = record.occasions[0].cells[0].conditions
+    ratios = zip(SPEEDS, (0.6, 0.611, 0.6), strict=True)
+    speeds = tuple(found(speed, hits, conditions) for speed, hits in ratios)
+    stored(tmp_path / "alone" / "sameness" / "sameness.json", Sameness(seed=1, speeds=speeds))
+    machine = Machine(facts={"cpu_model": "a slow one"}, sha256="0" * 64)
+    stored(tmp_path / "alone" / "machine.json", machine)
+    occasion = occasion_of(Campaign(tmp_path, "alone", (topology("three-replicas"),)))
+    assert occasion is not None
+    assert occasion.cells == ()
+    both = record.with_occasions([occasion])
+    assert [each.name for each in both.occasions] == [*(e.name for e in record.occasions), "alone"]
+    text = page(both)
+    assert "| alone | compressed | ×0.2 | 300 | 61.10% | **+1.10 pp** |" in text
+    assert "## The machine: alone\n\nThe machine: cpu model a slow one.\n" in text
+    assert "## Every cell: alone" not in text
+    summary = page(record).partition("## Occasions")[0]
+    assert text.startswith(summary)  # it adds no cell and no occasion of cells
+    assert occasion_of(Campaign(tmp_path, "another", ())) is None
+
+
+def test_what_is_found_later_of_an_occasion_joins_what_is_on_record(
+    record: FidelityRecord,
+) -> None:
+    first = record.occasions[0]
+    same = Sameness(seed=1, speeds=(found(SPEEDS[0], 0.6, first.cells[0].conditions),))
+    later = Occasion(name=first.name, machine=first.machine, topologies=(), sameness=same)
+    both = record.with_occasions([later]).occasions
+    assert both[0] == first.model_copy(update={"sameness": same})
+    assert both[1:] == record.occasions[1:]
+
+
+def test_scales_whose_times_differ_by_more_than_is_stated_are_told(record: FidelityRecord) -> None:
+    first = record.occasions[0]
+    (name, cells), *_ = first.invariance.items()
+    held = invariance_section([first])
+    assert "apart by at most mean 0.04% (stated 2%)" in held
+    assert "NOT kept" not in held
+    slow = tuple(
+        metric.model_copy(update={"measured": metric.measured * 1.04})
+        for metric in cells[1].metrics
+    )
+    changed = (cells[0], cells[1].model_copy(update={"metrics": slow}))
+    text = invariance_section([first.model_copy(update={"invariance": {name: changed}})])
+    assert "mean 3.96% (stated 2%: NOT kept)" in text
+    assert "p99 3.96% (stated 5%)" in text
+    one = first.model_copy(update={"invariance": {name: cells[:1]}})
+    assert "1 valid scale(s): nothing to compare" in invariance_section([one])
+
+
+def test_ranges_that_cover_less_than_they_say_are_named(record: FidelityRecord) -> None:
+    narrow = [each.name for each in record.occasions if each.ranges_cover < COVERED]
+    assert f"The ranges of {', '.join(narrow)} cover 87% by construction" in page(record)
+    wide = tuple(o.model_copy(update={"ranges_cover": COVERED}) for o in record.occasions)
+    assert "by construction" not in page(record.model_copy(update={"occasions": wide}))
 
 
 def test_the_page_tells_of_other_speeds_of_a_cold_cache_and_of_callers_that_tried_again(
