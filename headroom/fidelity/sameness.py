@@ -6,6 +6,7 @@ stack does, not how long it takes.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
 from sim.scenario import Operation
 from sim.workload import Trace, diurnal_shape, requests_at
+from stack.local import StackInfo
 from stack.observe.machine import facts_sha256, machine_facts
 
 FOLDER = "sameness"  # in that of the occasion
@@ -125,7 +127,9 @@ def sameness(folder: Path, occasion: str, say: Say) -> Sameness:
     seed = seed_of(occasion, BASE, FOLDER)
     found: list[SpeedFound] = []
     for speed in SPEEDS:
-        conditions = offered_at(at_speed(speed), speed, day(seed, speed), seed, place)
+        base, trace = at_speed(speed), day(seed, speed)
+        with stack_at(base, speed, "fidelity-sameness") as info:
+            conditions = offered_at(base, speed, trace, seed, info, place=place)
         found.append(beside(place, SPEEDS[0], speed, conditions))
         say(
             f"{speed.name} (×{speed.scale:g}): hit ratio {found[-1].hit_ratio['all']:.2%}, "
@@ -146,21 +150,26 @@ def stored_in(folder: Path) -> Sameness | None:
     return read(path, Sameness) if path.is_file() else None
 
 
-def offered_at(base: Topology, speed: Speed, trace: Trace, seed: int, place: Path) -> Conditions:
-    """Offer these requests to a stack of its own; their rows are in `place`."""
+def stack_at(base: Topology, speed: Speed, name: str) -> AbstractContextManager[StackInfo]:
+    """The architecture, running, with its emulated machines where it is dilated."""
     emulation = emulation_of(model_of(base), speed.scale) if speed.is_emulated else None
+    return running_stack(base.scenario, lambda _: None, name=name, emulation=emulation)
+
+
+def offered_at(
+    base: Topology, speed: Speed, trace: Trace, seed: int, info: StackInfo, *, place: Path
+) -> Conditions:
+    """Offer these requests to the running stack; their rows are in `place`."""
+    last_s = float(trace.arrival_s[-1])
     cell = Cell(
         _file(speed),
         target=0.0,
-        load_per_s=len(trace) / float(trace.arrival_s[-1]),
+        load_per_s=len(trace) / last_s,
         seed=seed,
         warmup_s=0.0,
-        duration_s=float(trace.arrival_s[-1]),
+        duration_s=last_s,
     )
-    with running_stack(
-        base.scenario, lambda _: None, name="fidelity-sameness", emulation=emulation
-    ) as info:
-        return offered(base, cell, trace, info, place).conditions
+    return offered(base, cell, trace, info, place).conditions
 
 
 def _file(speed: Speed) -> str:
