@@ -1,5 +1,6 @@
 """What one request of each class costs on this machine, measured at low load."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from headroom.live import (
 from headroom.measure import conditions_of
 from headroom.traces import calibration_rng, calibration_trace, write_trace
 from sim.replicate import mean_interval
-from sim.scenario import Operation, Scenario
+from sim.scenario import FAMILY_OF, Operation, Scenario
 from stack.infra.operations import Operation as StackOperation
 from stack.load.answer import CACHE_OUTCOMES
 from stack.load.bursts import BURST, Costs, Prober
@@ -30,6 +31,7 @@ from stack.local import StackInfo
 from stack.observe.machine import facts_sha256, machine_facts
 
 Say = Callable[[str], None]
+WANTED_FRACTION = 0.9  # of the requests of a class, that must have its cache outcome
 BURSTS = 10
 SINGLES = 40
 SINGLE_GAP_S = 0.02
@@ -40,6 +42,33 @@ GENERATOR_RUN_S = 6.0
 # that waits for a refresh; 0.3 s seen.
 INDEX_LAG_S = 0.3
 LOAD_FRACTION = 0.5  # of the lowest load of the experiment, which the calibration must not see
+
+
+def unfit(scenario: Scenario, operation: Operation, outcome: str, costs: Costs) -> str:
+    """Why these are not the costs of the class, and what to do; empty where they are."""
+    wanted = costs.cache.get(CACHE_OUTCOMES.index(outcome), 0)
+    asked = sum(costs.cache.values())
+    status = EXPECTED_STATUS[StackOperation(operation.value)]
+    if costs.wrong_status:
+        return (
+            f"{operation} {outcome}: {costs.wrong_status} of {asked} requests were not answered "
+            f"with {status}: see why in the log of an api part of the stack"
+        )
+    if wanted >= WANTED_FRACTION * asked:
+        return ""
+    says = f"{operation} {outcome}: only {wanted} of {asked} requests had that cache outcome"
+    cache, family = scenario.topology.cache, FAMILY_OF.get(operation)
+    policy = cache.families.get(family) if cache is not None and family is not None else None
+    # From one filling of the cache to the last single request that is to find it there.
+    probing_s = SINGLES * SINGLE_GAP_S + float(costs.latency_s.sum())
+    if outcome == "hit" and policy is not None and policy.ttl_s < 2 * probing_s:
+        return (
+            f"{says}: their entries live {policy.ttl_s:g} s, and asking for them took "
+            f"{probing_s:.1f} s. Set topology.cache.families.{family}.ttl_s to "
+            f"{math.ceil(2 * probing_s)} or more for the calibration: what a request costs does "
+            "not depend on it"
+        )
+    return f"{says}. Leave the stack alone while it is calibrated, then calibrate again"
 
 
 def calibrate(run: Run, info: StackInfo, say: Say) -> Calibration:
@@ -152,13 +181,8 @@ class _Classes:
             prepare=prepare,
             gaps_s=self.rng.exponential(SINGLE_GAP_S, SINGLES).tolist(),
         )
-        wanted = costs.cache.get(CACHE_OUTCOMES.index(outcome), 0)
-        asked = sum(costs.cache.values())
-        if costs.wrong_status or wanted < 0.9 * asked:
-            raise CalibrationError(
-                f"{operation} {outcome}: of {asked} requests {costs.wrong_status} were not "
-                f"answered with {expected_status}, and {wanted} had the cache outcome {outcome!r}"
-            )
+        if wrong := unfit(self.scenario, operation, outcome, costs):
+            raise CalibrationError(wrong)
         return costs
 
     def _fill_anew(self, requests: list[bytes]) -> None:

@@ -1,7 +1,5 @@
 """What differs between two runs, and how sure that is."""
 
-from typing import Any
-
 from headroom.artefacts import Artefact, Estimate, Record, Status
 from headroom.wording import amount, metric_name, unit_of
 
@@ -78,17 +76,6 @@ class RunDiff(Artefact):
     changes: tuple[Change, ...]
     lanes: tuple[Lane, ...]  # of a significant change of latency, the largest first
     sentence: str
-
-    def plot(self) -> Any:
-        """Every change with its interval, as a plotly figure."""
-        from headroom.charts import changes
-
-        return changes(self)
-
-    def _repr_html_(self) -> str:
-        from headroom.diff.sentence import html
-
-        return html(self)
 
     @property
     def significant(self) -> tuple[Change, ...]:

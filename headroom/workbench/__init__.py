@@ -11,6 +11,7 @@
 
 from headroom.workbench.answers import Answer
 from headroom.workbench.crowds import Crowd
+from headroom.workbench.differences import Difference
 from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
 from headroom.workbench.exploring import explore
 from headroom.workbench.live import LiveStack
@@ -35,6 +36,7 @@ __all__ = [
     "Calibrated",
     "Comparison",
     "Crowd",
+    "Difference",
     "Forecast",
     "LiveStack",
     "Measurement",

@@ -13,7 +13,7 @@ from headroom.availability import MONTHS, available
 from headroom.claims import figures_of, load_ledger
 from headroom.claims.experiments import try_live
 from headroom.claims.judging import judged_in
-from headroom.diff import RunDiff, run_diff
+from headroom.diff import run_diff
 from headroom.plan import EXAMPLE, demands_for, planned
 from headroom.predict import predict as predicted
 from headroom.price import priced
@@ -21,6 +21,7 @@ from headroom.whatif import what_ifs
 from headroom.workbench.answers import Availability, Bill, Claims, Plan, WhatIfs
 from headroom.workbench.cell import Progress, as_asked, home, in_a_cell
 from headroom.workbench.crowds import Crowd
+from headroom.workbench.differences import Difference
 from headroom.workbench.evidence import Calibrated, Comparison, Forecast, Measurement
 from headroom.workbench.live import LiveStack
 from headroom.workbench.studies import Asked, scenario, study_of
@@ -250,7 +251,7 @@ def run(folder: str | Path) -> Comparison:
 def diff(
     before: Measurement | Comparison | Run | str | Path,
     after: Measurement | Comparison | Run | str | Path,
-) -> RunDiff:
+) -> Difference:
     """What changed between two measured runs, and whether it is more than chance.
 
     Args:
@@ -260,7 +261,7 @@ def diff(
     >>> import headroom as hr
     >>> hr.diff("runs/20261125-101500-laptop", "runs/20261125-113000-laptop")  # doctest: +SKIP
     """
-    return run_diff(_measured(before), _measured(after))
+    return Difference.of(run_diff(_measured(before), _measured(after)))
 
 
 def _measured(known: Measurement | Comparison | Run | str | Path) -> Run:

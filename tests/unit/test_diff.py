@@ -16,6 +16,7 @@ from headroom.diff.judging import measured_changes, spread_of, summed_up, with_s
 from headroom.diff.records import Change, LoadFigures
 from headroom.diff.sentence import COLUMNS, rows, sentence
 from headroom.variants import variant
+from headroom.workbench.differences import Difference
 from sim.scenario_file import dump_yaml
 
 DATA = Path(__file__).parents[1] / "data"
@@ -226,8 +227,9 @@ def test_a_table_has_a_row_for_each_figure_and_as_many_cells_as_columns(
 def test_a_notebook_shows_the_sentence_first_and_every_change_as_a_point_on_its_interval() -> None:
     found = as_diff(tuple(changes(slower_in("api", 0.0), slower_in("database", 0.06)).values()))
     found = found.model_copy(update={"sentence": sentence(found)})
-    assert found._repr_html_().startswith(f"<h3>{found.sentence}")
-    points = next(trace for trace in found.plot().data if trace.name == "change")
+    shown = Difference.of(found)
+    assert shown._repr_html_().startswith(f"<h3>{found.sentence}")
+    points = next(trace for trace in shown.plot().data if trace.name == "change")
     assert list(points.x) == pytest.approx([c.change.value * 100 for c in found.changes])
     upper = [x + up for x, up in zip(points.x, points.error_x.array, strict=True)]
     assert upper == pytest.approx([c.change.high * 100 for c in found.changes])
