@@ -79,6 +79,7 @@ def started_emulated(
         seed_stack(topology.scenario, info, say)
         hold_autoscaler(folder)
         check_scale(topology, info)
+        hold_autoscaler(folder)  # what the check did is of no period
         autoscale_from(folder, time.monotonic())
     except BaseException:
         stop(folder)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from headroom.arguments import ScenarioName, scenario_at
 from headroom.artefacts import now, replacing
 from headroom.console import output, say, show
 from headroom.failover import FAILOVER, KILLS, TOLERANCE, failovers
@@ -20,6 +21,10 @@ from headroom.fidelity.parts.kills import PARTS, PartKills, part_kills
 from headroom.fidelity.parts.page import tally
 from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
+from headroom.fidelity.replay import MINUTES, Crowd, crowd_of
+from headroom.fidelity.replay_measured import replayed, stored_replay
+from headroom.fidelity.replay_page import crowd_rows, replay_html
+from headroom.fidelity.replay_records import FOLDER as REPLAY
 from headroom.fidelity.sameness import TOLERANCE as TOLERANCE_OF_RATIO
 from headroom.fidelity.sameness import sameness
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology
@@ -106,6 +111,27 @@ def same(occasion: Occasion = None, folder: Folder = RUNS) -> None:
     say(f"hit ratios within {TOLERANCE_OF_RATIO:.0%}: {'yes' if found.inside else 'NO'}")
 
 
+@fidelity_app.command("replay")
+def replay(
+    scenario: ScenarioName = "flash-crowd",
+    minutes: Annotated[
+        float, typer.Option(min=12, max=60, help="of the day, around its highest one; 5 s each")
+    ] = MINUTES,
+    seed: Annotated[int, typer.Option(min=0, help="of requests and demands")] = 6,
+    occasion: Occasion = None,
+    folder: Folder = RUNS,
+) -> None:
+    """Foretell a crowd, then replay it on emulated machines that come and go (8 minutes)."""
+    crowd = Crowd(crowd_of(scenario_at(scenario)), minutes, seed)
+    name = occasion or f"{now():%Y-%m-%d}"
+    found = replayed(crowd, scenario, folder, name, say)
+    show(*crowd_rows(found))
+    page = folder / name / REPLAY / "replay.html"
+    with replacing(page) as path:
+        path.write_text(replay_html(found), encoding="utf-8")
+    output.print(str(page), markup=False, soft_wrap=True)
+
+
 @fidelity_app.command("failover")
 def failover(
     occasion: Occasion = None,
@@ -143,6 +169,8 @@ def page(
     kept = kept.with_natives(each for each in natives if each is not None)
     paths = [folder / name / FAILOVER / f"{part}.json" for name in names for part in PARTS]
     kept = kept.with_parts(read(path, PartKills) for path in paths if path.is_file())
+    replays = [stored_replay(folder / name) for name in names]
+    kept = kept.with_replays(each for each in replays if each is not None)
     kept.store(record)
     with replacing(to) as path:
         path.write_text(pages.page(kept), encoding="utf-8")

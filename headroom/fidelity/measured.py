@@ -103,7 +103,7 @@ def offered(
     The load balancer begins anew, too. `during` is called about once a second meanwhile.
     """
     assert info.base_url is not None
-    _until_idle(info)
+    until_idle(info)
     empty_cache(info)
     fresh_balancer(info)
     asked = asked_of(cell, topology) if cell.users else None
@@ -175,7 +175,7 @@ def read_requests(path: Path, requests: int) -> Requests:
     )
 
 
-def _until_idle(info: StackInfo) -> None:
+def until_idle(info: StackInfo) -> None:
     """Wait until nobody is on the way who was given up in an earlier cell."""
     deadline_s = time.monotonic() + IDLE_S
     while sum(_samples(info, "headroom_held_requests").get("headroom_held_requests", {}).values()):

@@ -17,6 +17,7 @@ from headroom.fidelity.parts.page import parts_section
 from headroom.fidelity.predicted import REPLICATIONS
 from headroom.fidelity.promises import Promise, promises, shown
 from headroom.fidelity.record import COVERED, FidelityRecord, Occasion, RecordedCell, of_kind
+from headroom.fidelity.replay_page import replay_section
 from headroom.proportion import wilson
 
 HEAD = """# How far the predictions can be trusted
@@ -52,6 +53,7 @@ def page(record: FidelityRecord) -> str:
     sections += [_gain(occasions), _hit_ratios(occasions), invariance_section(occasions)]
     sections += [sameness_section(occasions), overload_section(occasions)]
     sections += [warm_up_section(occasions), _failovers(occasions)]
+    sections.append(replay_section(record.replays))
     sections.append(parts_section(record.parts))
     sections.append(native_section(record.natives))
     for occasion in occasions:

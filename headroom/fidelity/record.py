@@ -25,6 +25,7 @@ from headroom.fidelity.invariance import FOLDER as INVARIANCE
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
 from headroom.fidelity.parts.kills import PartKills
+from headroom.fidelity.replay_records import MeasuredReplay
 from headroom.fidelity.sameness import Sameness, stored_in
 from headroom.fidelity.topologies import Topology
 
@@ -103,6 +104,7 @@ class FidelityRecord(Artefact):
     occasions: tuple[Occasion, ...]
     natives: tuple[NativeOccasion, ...] = ()
     parts: tuple[PartKills, ...] = ()
+    replays: tuple[MeasuredReplay, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -134,6 +136,18 @@ class FidelityRecord(Artefact):
         }
         parts = tuple(by_name[name] for name in sorted(by_name))
         return self.model_copy(update={"parts": parts, "created_at": now()})
+
+    def with_replays(self, found: Iterable[MeasuredReplay]) -> "FidelityRecord":
+        """Those of the same occasion and scenario are replaced."""
+        by_name = {(each.occasion, each.prediction.scenario): each for each in self.replays}
+        by_name |= {
+            (each.occasion, each.prediction.scenario): MeasuredReplay.model_validate(
+                rounded(each.model_dump())
+            )
+            for each in found
+        }
+        order = sorted(by_name.values(), key=lambda each: each.started_at)
+        return self.model_copy(update={"replays": tuple(order), "created_at": now()})
 
     def store(self, path: Path) -> None:
         """Write it, a line for each cell."""

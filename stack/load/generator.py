@@ -35,6 +35,7 @@ class Progress:
     done: int
     failed: int
     dropped: int
+    start_s: float = 0.0  # when its time began to count, by the monotonic clock
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,10 @@ class Generator:
                 self._process.stdin.close()  # its clocks are taken: it may end
             if self._progress is not None:
                 numbers = {key: said[key] for key in ("sent", "done", "failed", "dropped")}
-                self._progress(Progress(said["elapsed_s"], self._last_s, **numbers))
+                start_s = self._start_s or 0.0
+                self._progress(
+                    Progress(said["elapsed_s"], self._last_s, **numbers, start_s=start_s)
+                )
         elif event == "locust":
             self._locust = said
 

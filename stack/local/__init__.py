@@ -8,6 +8,7 @@ Nothing outlives the `with` block, or the process that runs it, however that pro
 `restart` and `start_part` change a running one without losing a request.
 """
 
+from stack.local.autoscaler_log import Entry as AutoscalerEntry
 from stack.local.autoscaler_log import entries as autoscaler_entries
 from stack.local.autoscaling import AutoscalingPolicy
 from stack.local.changes import (
@@ -31,6 +32,7 @@ from stack.local.info import PartInfo, StackInfo
 from stack.local.spec import StackSpec
 
 __all__ = [
+    "AutoscalerEntry",
     "AutoscalingPolicy",
     "PartInfo",
     "RunningStack",

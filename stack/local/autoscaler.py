@@ -81,6 +81,8 @@ class Autoscaler:
         if from_s is None:
             await self._look_at(self._stack.info.parts_of("api"))
             self._rule = TargetTracking(self._policy, self._sums[BUSY])
+            wanted = len(self._serving) - self._going + self._booting
+            self._tell("held", monotonic() - self._from_s, wanted)
         else:
             self._from_s, self._elapsed_s = from_s, 0.0
         self._is_held = from_s is None

@@ -6,14 +6,15 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 FILE = "autoscaler.jsonl"
-Event = Literal["looked", "serving", "failed"]
+Event = Literal["looked", "serving", "failed", "held"]
 
 
 class Entry(BaseModel):
     """One line of the autoscaler's log.
 
     Args:
-        event: a look at the machines; from now on these replicas serve; a boot that failed.
+        event: a look at the machines; from now on these replicas serve; a boot that failed; it
+            holds still, and what was done so far is in no period.
         at_s: since the clock's beginning: of a look when it was due, of a change when it was seen.
         active: replicas that serve. wanted: that there should be, those that boot included.
         used_fraction: of the slots of those that serve, over the period.
