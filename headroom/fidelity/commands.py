@@ -21,10 +21,10 @@ from headroom.fidelity.parts.kills import PARTS, PartKills, part_kills
 from headroom.fidelity.parts.page import tally
 from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
-from headroom.fidelity.replay import MINUTES, Crowd, crowd_of
-from headroom.fidelity.replay_measured import replayed, stored_replay
-from headroom.fidelity.replay_page import crowd_rows, replay_html
-from headroom.fidelity.replay_records import FOLDER as REPLAY
+from headroom.fidelity.replay.crowd import MINUTES, Crowd, crowd_of
+from headroom.fidelity.replay.measured import replayed, stored_replay
+from headroom.fidelity.replay.page import crowd_rows, replay_html
+from headroom.fidelity.replay.records import FOLDER as REPLAY
 from headroom.fidelity.sameness import TOLERANCE as TOLERANCE_OF_RATIO
 from headroom.fidelity.sameness import sameness
 from headroom.fidelity.topologies import DESIGNS, SCALE, topology

@@ -17,7 +17,7 @@ from headroom.fidelity.parts.page import parts_section
 from headroom.fidelity.predicted import REPLICATIONS
 from headroom.fidelity.promises import Promise, promises, shown
 from headroom.fidelity.record import COVERED, FidelityRecord, Occasion, RecordedCell, of_kind
-from headroom.fidelity.replay_page import replay_section
+from headroom.fidelity.replay.page import replay_section
 from headroom.proportion import wilson
 
 HEAD = """# How far the predictions can be trusted

@@ -25,7 +25,7 @@ from headroom.fidelity.invariance import FOLDER as INVARIANCE
 from headroom.fidelity.invariance import found_in
 from headroom.fidelity.native_records import NativeOccasion
 from headroom.fidelity.parts.kills import PartKills
-from headroom.fidelity.replay_records import MeasuredReplay
+from headroom.fidelity.replay.records import MeasuredReplay
 from headroom.fidelity.sameness import Sameness, stored_in
 from headroom.fidelity.topologies import Topology
 

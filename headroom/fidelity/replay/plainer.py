@@ -7,8 +7,8 @@ the mean load asks of it, and at most wholly.
 import numpy as np
 
 from headroom.dilation import dilated
-from headroom.fidelity.replay import Crowd, from_decisions, machines_at
-from headroom.fidelity.replay_records import Serving
+from headroom.fidelity.replay.crowd import Crowd, from_decisions, machines_at
+from headroom.fidelity.replay.records import Serving
 from headroom.live import autoscaling_of
 from stack.local.autoscaling import TargetTracking
 

@@ -19,7 +19,7 @@ from headroom.emulated import on_machines
 from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import Constants
 from headroom.fidelity.predicted import between, model_of
-from headroom.fidelity.replay_records import (
+from headroom.fidelity.replay.records import (
     PredictedReplay,
     PredictedWindow,
     Range,

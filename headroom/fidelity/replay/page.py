@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from headroom.charts import palette, theme
-from headroom.fidelity.replay import machines_at
-from headroom.fidelity.replay_records import MeasuredReplay, PredictedWindow, Serving
+from headroom.fidelity.replay.crowd import machines_at
+from headroom.fidelity.replay.records import MeasuredReplay, PredictedWindow, Serving
 from headroom.sections import heading, paragraph, table
 
 HEAD = """## A crowd, and machines that come and go

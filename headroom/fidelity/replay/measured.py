@@ -14,7 +14,7 @@ from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import Constants, read, stored
 from headroom.fidelity.measured import OVERRUNS_LIMIT, Requests, read_requests, until_idle
 from headroom.fidelity.predicted import model_of
-from headroom.fidelity.replay import (
+from headroom.fidelity.replay.crowd import (
     SCALE,
     Crowd,
     Foretold,
@@ -22,8 +22,8 @@ from headroom.fidelity.replay import (
     predicted_replay,
     windows_of,
 )
-from headroom.fidelity.replay_plainer import plainer_serving
-from headroom.fidelity.replay_records import (
+from headroom.fidelity.replay.plainer import plainer_serving
+from headroom.fidelity.replay.records import (
     FILE,
     FOLDER,
     Look,
@@ -56,7 +56,7 @@ from stack.local import (
 from stack.observe.machine import facts_sha256, machine_facts
 
 Say = Callable[[str], None]
-TRIES = 2  # of a disturbed low load
+TRIES = 3  # of a disturbed low load
 BOOT_LATE_PERIODS = 0.25  # later, and a machine is not the one that was emulated
 STEP_S = 0.05  # of comparisons over time
 LAG_PERIODS = 2.0  # up to which the best agreement is looked for
