@@ -137,7 +137,9 @@ def offered(crowd: Crowd, exact: Foretold, info: StackInfo, place: Path) -> Offe
         progress=begin,
     )
     hold_autoscaler(info.folder)
-    return Offered(result, read_requests(out), autoscaler_entries(info.folder)[before:])
+    return Offered(
+        result, read_requests(out, len(exact.trace)), autoscaler_entries(info.folder)[before:]
+    )
 
 
 def compared(
