@@ -1,14 +1,16 @@
 """API keys on the live stack: what one may do, who may have one, and how it ends."""
 
+import asyncio
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pymongo
 import pytest
+from replicas import replicas
 
 from stack.infra.catalogue import admin_id, product_id, user_id
+from stack.service.auth import keys
 from stack.service.auth.keys import MOST
 
 KEYS = "/api/v1/auth/keys"
@@ -103,20 +105,32 @@ def test_the_last_use_of_a_key_is_shown(api, as_user):
     endpoint="DELETE /api/v1/auth/keys/{key}",
     module="stack/service/auth/keys.py",
 )
-def test_a_key_that_was_taken_back_is_refused_by_every_replica(live_stack, api, as_user):
+def test_a_key_that_was_taken_back_is_refused_by_every_replica(
+    live_stack, api, as_user, monkeypatch
+):
+    monkeypatch.setattr(keys, "REMEMBERED_S", 3_600.0)  # so that a replica must be told
     key = make(api, as_user(user_id(10)), "favourites:read")
-    each_replica = [part.url for part in live_stack.info.parts_of("api")]
-    for url in each_replica:  # now both remember it
-        assert httpx.get(f"{url}{MINE}", headers=sent(key)).status_code == 200
-    other = api.delete(f"{KEYS}/{key['id']}", headers=as_user(user_id(11)))
-    assert other.status_code == 404
-    assert api.get(MINE, headers=sent(key)).status_code == 200
-    assert api.delete(f"{KEYS}/{key['id']}", headers=as_user(user_id(10))).status_code == 204
-    for url in each_replica:
-        until = time.monotonic() + 20
-        while httpx.get(f"{url}{MINE}", headers=sent(key)).status_code != 401:
-            assert time.monotonic() < until, "the key is still taken"
-    assert api.delete(f"{KEYS}/{key['id']}", headers=as_user(user_id(10))).status_code == 404
+    place, owner = f"{KEYS}/{key['id']}", as_user(user_id(10))
+
+    async def scenario():
+        async with replicas(live_stack.info, 2) as found:
+
+            async def answered(replica):
+                return (await replica.http.get(MINE, headers=sent(key))).status_code
+
+            assert [await answered(replica) for replica in found] == [200, 200]  # both remember it
+            one, _ = found
+            other = await one.http.delete(place, headers=as_user(user_id(11)))
+            assert other.status_code == 404
+            assert [await answered(replica) for replica in found] == [200, 200]
+            assert (await one.http.delete(place, headers=owner)).status_code == 204
+            for replica in found:
+                async with asyncio.timeout(20):
+                    while await answered(replica) != 401:
+                        pass
+            assert (await one.http.delete(place, headers=owner)).status_code == 404
+
+    asyncio.run(scenario())
 
 
 def test_an_expired_key_is_refused(api, as_user, stored):

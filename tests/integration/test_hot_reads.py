@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from fastapi import APIRouter
 from replicas import replicas
 
 from stack.infra.catalogue import category_slug, product_id
@@ -68,9 +69,16 @@ def test_whatever_is_not_plainly_right_is_left_to_the_routes(path, query):
     endpoint="GET /api/v1/products, GET /api/v1/search",
     module="stack/service/hot.py",
 )
-def test_hot_reads_and_routes_give_the_same_answers(live_stack):
+def test_hot_reads_and_routes_give_the_same_answers(live_stack, monkeypatch):
     rng = random.Random(7)
     codec = CursorCodec(live_stack.info.jwt_secret)
+    routed, route = [], APIRouter.__call__
+
+    async def noted(router, scope, receive, send):
+        routed.append(scope["query_string"].decode())
+        await route(router, scope, receive, send)
+
+    monkeypatch.setattr(APIRouter, "__call__", noted)
     slugs = [category_slug(c) for c in range(6)] + ["no-such"]
 
     def listing():
@@ -102,3 +110,5 @@ def test_hot_reads_and_routes_give_the_same_answers(live_stack):
             return statuses
 
     assert asyncio.run(scenario()) == {200, 404, 422}
+    assert len(routed) == 40  # the plain ones, and not one of those that are hot
+    assert all(PLAIN in query for query in routed)

@@ -369,4 +369,6 @@ def test_the_same_client_and_job_work_on_an_s3_server(tmp_path):
 
     with object_server(tmp_path) as settings:
         header = asyncio.run(steps(settings))
+        # Where the server keeps what it was sent: these went over the network.
+        assert len(list((tmp_path / "objects" / "headroom").rglob("*.webp"))) == 3
     assert (header.media_type, header.width, header.height) == ("image/webp", 200, 150)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pymongo
 import pytest
+import redis
 
 from stack.errors import ScaleRefused, UnknownPart
 from stack.infra.catalogue import Catalogue
@@ -19,6 +22,7 @@ from stack.infra.operations import Operation
 from stack.load.requests import EXPECTED_STATUS, Credentials
 from stack.load.run import run_load
 from stack.local import RunningStack, kill_part, restart, scale, start_part, status
+from stack.local.info import PartInfo
 
 pytestmark = pytest.mark.alone
 
@@ -143,18 +147,46 @@ def test_a_dead_replica_is_started_again_and_serves(stack_of_two: RunningStack) 
     endpoint="headroom kill PART, headroom start PART",
     module="stack/local/control.py",
 )
-@pytest.mark.parametrize("part", ["redis", "nginx", "mongo-3"])
+@pytest.mark.parametrize("part", ["queue", "nginx", "mongo-3"])
 def test_a_server_comes_back_at_its_address_with_its_data(
     live_stack: RunningStack, part: str
 ) -> None:
     folder = live_stack.folder
-    before = kill_part(folder, part)
-    while status(folder).part(part).state != "dead":
-        pass
-    info = start_part(folder, part)
-    assert (info.state, info.part(part).port) == ("ready", before.port)
+    with noted_in(live_stack.info.part(part)) as is_noted:
+        before = kill_part(folder, part)
+        while status(folder).part(part).state != "dead":
+            pass
+        info = start_part(folder, part)
+        assert (info.state, info.part(part).port) == ("ready", before.port)
+        assert is_noted()
     answer = httpx.get(f"{info.base_url}/api/v1/products?limit=3")
     assert (answer.status_code, len(answer.json()["products"])) == (200, 3)
+
+
+@contextmanager
+def noted_in(part: PartInfo) -> Iterator[Callable[[], bool]]:
+    """Something that this server alone knows, while the block lasts; whether it knows it now."""
+    if part.kind == "queue":
+        with redis.Redis(port=part.port) as queue:
+            queue.set("noted", "here")
+            yield lambda: queue.get("noted") == b"here"
+            queue.delete("noted")
+    elif part.kind == "mongo":
+        address = "127.0.0.1", part.port
+        with pymongo.MongoClient[dict[str, str]](*address, directConnection=True, w=1) as member:
+            notes = member["local"]["noted"]  # members do not send each other this one
+
+            def is_noted() -> bool:
+                while not member.admin.command("hello")["secondary"]:
+                    pass
+                return notes.find_one() == {"_id": "here"}
+
+            notes.insert_one({"_id": "here"})
+            member.admin.command("fsync")  # a new collection is not in the journal yet
+            yield is_noted
+            notes.drop()
+    else:
+        yield lambda: True
 
 
 @pytest.mark.feature(
