@@ -55,6 +55,7 @@ from headroom.live import (
 )
 from headroom.measure import conditions_of
 from headroom.traces import write_trace
+from sim.kernel.__main__ import main as compile_kernel
 from stack.load.run import MAX_IN_FLIGHT, LoadResult, run_load
 from stack.load.validity import Limits
 from stack.local import StackInfo
@@ -129,6 +130,7 @@ class NativeCampaign:
         facts = machine_facts()
         machine = Machine(facts=facts, sha256=facts_sha256(facts))
         stored(self.folder / self.occasion / "machine.json", machine)
+        compile_kernel()  # minutes after a change of it: not while a calibrated stack waits
         left = most_cells if most_cells is not None else 10**9
         done = 0
         for name in shuffled(list(by_name), self.occasion):
