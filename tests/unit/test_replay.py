@@ -10,6 +10,7 @@ import typer
 from example_run import conditions
 
 from headroom.arguments import scenario_at
+from headroom.commands import emulated as emulated_commands
 from headroom.commands.emulated import emulated_topology
 from headroom.dilation import emulation_of
 from headroom.emulated import on_machines, state_in_words, without_autoscaler
@@ -36,6 +37,7 @@ from headroom.fidelity.replay.measured import (
     lag_s,
     live_serving,
     overruns_fraction,
+    require_patience,
 )
 from headroom.fidelity.replay.page import chart, replay_html, replay_section
 from headroom.fidelity.replay.plainer import plainer_serving
@@ -254,6 +256,33 @@ def test_the_page_of_a_replay_opens_offline_and_says_that_it_is_an_emulation(cro
 def test_a_scenario_whose_machines_do_not_come_and_go_cannot_be_replayed(name, lacks):
     with pytest.raises(CalibrationError, match=lacks):
         crowd_of(scenario_at(name))
+
+
+def test_a_replay_for_whose_answers_the_balancer_would_not_wait_is_refused(said):
+    prediction, _ = said
+    require_patience(prediction)
+    with pytest.raises(CalibrationError, match=r"to take 31 s of real time.*waits 30 s"):
+        require_patience(prediction.model_copy(update={"longest_s": 31.0}))
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_refused"),
+    [("real overheads are 30% of the holds; needed: 40", True), ("it was disturbed", False)],
+)
+def test_only_a_machine_that_is_too_slow_is_refused_not_one_that_was_disturbed(
+    monkeypatch, capfd, reason, is_refused
+):
+    def measured_overheads(*_):
+        raise CalibrationError(reason)
+
+    monkeypatch.setattr(emulated_commands, "measured_overheads", measured_overheads)
+    base = emulated_topology(scenario_at("million-users"), None, "3-10", 1.0)
+    if is_refused:
+        with pytest.raises(CalibrationError, match="needed: 40"):
+            emulated_commands.check_scale(base, SimpleNamespace())
+    else:
+        emulated_commands.check_scale(base, SimpleNamespace())
+        assert "is not known: it was disturbed" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize("machines", ["3", "10-3", "0-3", "three-ten"])

@@ -43,6 +43,7 @@ from headroom.live import (
 from headroom.measure import conditions_of
 from headroom.traces import write_trace
 from stack.gates.addressed import run_id_with_seed
+from stack.infra.nginx import NginxConfig
 from stack.load.generator import Progress
 from stack.load.run import LoadResult, run_load
 from stack.load.validity import Limits
@@ -58,6 +59,7 @@ from stack.observe.machine import facts_sha256, machine_facts
 Say = Callable[[str], None]
 TRIES = 3  # of a disturbed low load
 BOOT_LATE_PERIODS = 0.25  # later, and a machine is not the one that was emulated
+PATIENCE_S = float(NginxConfig.model_fields["answer_s"].default)  # of the balancer, at any scale
 STEP_S = 0.05  # of comparisons over time
 LAG_PERIODS = 2.0  # up to which the best agreement is looked for
 
@@ -86,6 +88,7 @@ def replayed(crowd: Crowd, name: str, folder: Path, occasion: str, say: Say) -> 
         constants = _constants(crowd, info, place, say)
         prediction, exact = predicted_replay(crowd, constants, name)
         sha256 = stored(place / "prediction.json", prediction)
+        require_patience(prediction)
         say(f"foretold, and stored as {sha256[:12]}: {in_words(prediction.serving)}")
         found = offered(crowd, exact, info, place)
     if sha256 != sha256_of(place / "prediction.json"):
@@ -94,6 +97,16 @@ def replayed(crowd: Crowd, name: str, folder: Path, occasion: str, say: Say) -> 
     stored(place / FILE, result)
     say(f"live:                                  {in_words(result.serving)}")
     return result
+
+
+def require_patience(prediction: PredictedReplay) -> None:
+    """Raise CalibrationError when the load balancer would not wait for the slowest answer."""
+    if prediction.longest_s > PATIENCE_S:
+        raise CalibrationError(
+            f"{prediction.scenario}: a request is foretold to take {prediction.longest_s:.0f} s of "
+            f"real time, and the load balancer waits {PATIENCE_S:g} s: allowed are fewer minutes, "
+            "another seed, or an autoscaler with a lower target"
+        )
 
 
 def _constants(crowd: Crowd, info: StackInfo, place: Path, say: Say) -> Constants:
