@@ -266,6 +266,7 @@ def _own_route(
         ("GET", "/api/v1/users/me/favourites"): (Operation.FAVOURITES, ""),
         ("POST", "/api/v1/auth/login"): (Operation.LOGIN, ""),
         ("POST", "/api/v1/auth/register"): (Operation.REGISTER, ""),
+        ("POST", "/api/v1/images"): (Operation.IMAGE_UPLOAD, ""),
         ("GET", "/api/v1/products"): (
             Operation.LIST,
             f"{value('category')}#{value('page') or '1'}",

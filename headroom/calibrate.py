@@ -202,6 +202,7 @@ class _Classes:
             Operation.FAVOURITES: catalogue.users,
             Operation.LOGIN: catalogue.users,
             Operation.REGISTER: 2**31,
+            Operation.IMAGE_UPLOAD: 2**31,
         }.get(operation, catalogue.products)
         user = number % catalogue.users
         key = user if operation is Operation.FAVOURITES else number % keys

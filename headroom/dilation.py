@@ -3,16 +3,19 @@
 Everything here is in real seconds once it is dilated; only what is shown is divided by the scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Literal
 
 from sim.draws import Demand
-from sim.model import Beat, Delay, Lookup, StackModel, Step, Visit, VisitDemand
+from sim.model import Beat, Delay, Lookup, Spawn, StackModel, Step, Visit, VisitDemand
 from sim.model import Demands as ModelDemands
 from sim.model.stack import flattened
 from sim.scenario import Scenario
-from stack.gates.emulation import Component, Emulation, HeldVisit, Machine, Outcome
+from stack.gates.emulation import AnyMachine, Emulation, HeldVisit, Machine, Outcome
 from stack.infra.operations import Operation
 
+WORKER: Literal["worker"] = "worker"
 TABLE = 256  # steps of a demand's table of quantiles
 # Where real work inside a hold should take effect: a look-up reads what is there at its end.
 LEAD_S: Mapping[str, float] = {"redis": 0.004}
@@ -40,6 +43,8 @@ def dilated(scenario: Scenario) -> Scenario:
         for policy in topology["cache"]["families"].values():
             policy["ttl_s"] *= scale
     topology["database"]["election_timeout_s"] *= scale
+    for job in (topology["worker"] or {}).get("jobs", {}).values():
+        job["mean_s"] *= scale
     stretched["objectives"]["p95_s"] *= scale
     experiment = stretched["experiment"]
     experiment["loads_per_s"] = tuple(load / scale for load in experiment["loads_per_s"])
@@ -61,18 +66,41 @@ def tabulated(visit: VisitDemand, scale: float) -> VisitDemand:
     demand = visit.demand
     if demand.expected_s == 0:
         return visit
-    ends = [0.5 / TABLE, *(step / TABLE for step in range(1, TABLE)), 1 - 0.5 / TABLE]
-    quantiles_s = [demand.at(u) for u in ends]
-    table = Demand(0.0, distribution="empirical", quantiles_s=tuple(quantiles_s))
-    factor = scale * demand.expected_s / table.expected_s
-    stretched = tuple(quantile_s * factor for quantile_s in quantiles_s)
     return VisitDemand(
         visit.component,
         demand.expected_s * scale,
         visit.cv,
         distribution="empirical",
-        quantiles_s=stretched,
+        quantiles_s=_table(demand, scale).quantiles_s,
     )
+
+
+def with_tabulated_jobs(model: StackModel) -> StackModel:
+    """The model with the jobs that requests leave behind drawn from tables, as gates draw them."""
+
+    def drawn(step: Step) -> Step:
+        if not isinstance(step, Spawn):
+            return step
+        steps = tuple(
+            replace(each, demand=_table(each.demand, 1.0))
+            if isinstance(each, Visit) and each.target == WORKER
+            else each
+            for each in step.steps
+        )
+        return Spawn(steps)
+
+    routes = tuple(replace(each, steps=tuple(map(drawn, each.steps))) for each in model.routes)
+    return replace(model, routes=routes)
+
+
+def _table(demand: Demand, scale: float) -> Demand:
+    """A demand, stretched, as a table of quantiles with its mean."""
+    ends = [0.5 / TABLE, *(step / TABLE for step in range(1, TABLE)), 1 - 0.5 / TABLE]
+    quantiles_s = [demand.at(u) for u in ends]
+    table = Demand(0.0, distribution="empirical", quantiles_s=tuple(quantiles_s))
+    factor = scale * demand.expected_s / table.expected_s
+    stretched = tuple(quantile_s * factor for quantile_s in quantiles_s)
+    return Demand(demand.expected_s * scale, distribution="empirical", quantiles_s=stretched)
 
 
 def dilated_demands(
@@ -108,7 +136,7 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
     members = {group.name: group.members[0] for group in model.groups}
     members |= {each.name: each.members[0] for each in model.replica_sets}
     components: dict[str, str] = dict.fromkeys(stations, "") | members
-    machines: dict[Component, Machine] = {}
+    machines: dict[AnyMachine, Machine] = {}
     routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]] = {}
     for route in model.routes:
         outcomes = routes[Operation(route.operation)] = {}
@@ -116,15 +144,29 @@ def emulation_of(model: StackModel, scale: float, seed: int = 0) -> Emulation:
             outcomes[outcome] = tuple(_held(visit) for visit in visits)
             for visit in visits:
                 station = stations[components[visit.target] or visit.target]
-                component: Component = visit.target  # type: ignore[assignment] # checked by Machine
+                component: AnyMachine = visit.target  # type: ignore[assignment] # checked by Machine
                 machines[component] = Machine(
                     slots=station.slots,
                     discipline=station.discipline,
                     lead_s=LEAD_S.get(visit.target),
                 )
+    jobs = {
+        Operation(route.operation): _held(visit)
+        for route in model.routes
+        for visit in _left_behind(route.steps)
+    }
+    if jobs:
+        machines[WORKER] = Machine(slots=stations[WORKER].slots)
     return Emulation(
-        scale=scale, seed=seed, beat_s=beat_of(model), machines=machines, routes=routes
+        scale=scale, seed=seed, beat_s=beat_of(model), machines=machines, routes=routes, jobs=jobs
     )
+
+
+def _left_behind(steps: tuple[Step, ...]) -> Iterator[Visit]:
+    """The visits of workers that a route's jobs make."""
+    for step in steps:
+        if isinstance(step, Spawn):
+            yield from (e for e in step.steps if isinstance(e, Visit) and e.target == WORKER)
 
 
 def beat_of(model: StackModel) -> float:

@@ -75,6 +75,7 @@ __all__ = [
     "Search",
     "StatedLine",
     "Topology",
+    "Worker",
     "Workload",
     "number_at",
 ]
@@ -95,10 +96,17 @@ class Operation(StrEnum):
     PRODUCT_UPDATE = "product_update"  # PATCH /api/v1/products/{id}, by an administrator
     LOGIN = "login"  # POST /api/v1/auth/login
     REGISTER = "register"  # POST /api/v1/auth/register
+    IMAGE_UPLOAD = "image_upload"  # POST /api/v1/images, by an administrator
 
 
 WRITES = frozenset(
-    {Operation.FAVOURITE_ADD, Operation.PRODUCT_UPDATE, Operation.LOGIN, Operation.REGISTER}
+    {
+        Operation.FAVOURITE_ADD,
+        Operation.PRODUCT_UPDATE,
+        Operation.LOGIN,
+        Operation.REGISTER,
+        Operation.IMAGE_UPLOAD,
+    }
 )
 
 
@@ -360,4 +368,13 @@ class Scenario(Part):
     def _uncertain_fields_exist(self) -> Self:
         for path in self.uncertainty:
             number_at(self, path)
+        return self
+
+    @model_validator(mode="after")
+    def _uploads_are_made_into_sizes(self) -> Self:
+        worker = self.topology.worker
+        share = self.workload.mix.get(Operation.IMAGE_UPLOAD, 0.0)
+        if share and (worker is None or not worker.images):
+            allowed = "0 without `topology.worker` and its `images`, which make the sizes"
+            raise FieldError(("workload", "mix", "image_upload"), share, allowed)
         return self

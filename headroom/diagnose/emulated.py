@@ -175,6 +175,8 @@ def _machines(model: StackModel, exact: Simulated, found: Offered) -> Iterator[F
     waited_s: dict[str, float] = {}
     for load in exact.run.stations:
         kind = kind_of(load.name)
+        if kind not in COMPONENTS:  # no request waits for a worker
+            continue
         busy_s = load.utilisation * slots[load.name] * exact.run.end_s
         visits[kind] = visits.get(kind, 0.0) + load.visits
         held_s[kind] = held_s.get(kind, 0.0) + busy_s

@@ -167,8 +167,8 @@ def line(found: MeasuredFidelity) -> str:
     """One cell in one line."""
     errors = {metric.metric: metric for metric in found.metrics}
     parts = [
-        f"{name[:-2]} {errors[name].error:+.1%}"
-        for name in ("mean_s", "p95_s", "p99_s")
+        f"{name[:-2].replace('_', ' ')} {errors[name].error:+.1%}"
+        for name in ("mean_s", "p95_s", "p99_s", "job_mean_s", "job_p95_s")
         if name in errors
     ]
     if "hit_ratio.all" in errors:

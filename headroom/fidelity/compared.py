@@ -13,6 +13,7 @@ from headroom.fidelity.artefacts import (
     WarmUp,
 )
 from headroom.fidelity.cells import Cell
+from headroom.fidelity.jobs import job_figures
 from headroom.fidelity.measured import Offered, utilisations
 from headroom.fidelity.predicted import Simulated, last_s, latencies
 from headroom.fidelity.topologies import Topology
@@ -99,7 +100,11 @@ def measured_metrics(
     if not answered[judged].all():
         return metrics  # work goes on for who gave up, beyond the end of the cell
     slots = dict(topology.demands.slots)
-    return metrics | utilisations(found.counted, slots, requests.end_s)
+    metrics |= utilisations(found.counted, slots, requests.end_s)
+    if found.jobs is not None:
+        metrics |= job_figures(found.jobs.took_s[judged])
+        metrics["utilisation.worker"] = found.jobs.utilisation
+    return metrics
 
 
 def _metrics(prediction: PredictedFidelity, measured: dict[str, float]) -> list[ComparedMetric]:

@@ -15,6 +15,7 @@ from headroom.artefacts import Conditions, Run
 from headroom.errors import CalibrationError
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.closed import users_of
+from headroom.fidelity.jobs import Jobs, jobs_of, leaving_jobs
 from headroom.fidelity.predicted import alike, asked_of, retry_wait_s
 from headroom.fidelity.topologies import Topology
 from headroom.live import (
@@ -86,6 +87,7 @@ class Offered:
     requests: Requests
     counted: Counted
     conditions: Conditions
+    jobs: Jobs | None = None  # that the requests left behind
 
 
 def offered(
@@ -133,7 +135,10 @@ def offered(
     )
     after = _counters(info)
     counted = Counted(*(_difference(before.get(n, {}), after.get(n, {})) for n in _COUNTERS))
-    return Offered(result, read_requests(out, len(trace)), counted, _judged(result, counted))
+    requests = read_requests(out, len(trace))
+    left = requests.answered & trace.is_operation(*leaving_jobs(topology))
+    jobs = jobs_of(topology, info, result, left, requests.end_s)
+    return Offered(result, requests, counted, _judged(result, counted), jobs)
 
 
 def _judged(result: LoadResult, counted: Counted) -> Conditions:

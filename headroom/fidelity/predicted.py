@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from headroom.dilation import delays_s, dilated, dilated_demands, held_visits
+from headroom.dilation import delays_s, dilated, dilated_demands, held_visits, with_tabulated_jobs
 from headroom.fidelity.artefacts import Constants, PredictedFidelity
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.closed import asked_in, played, users_for
+from headroom.fidelity.jobs import job_figures
 from headroom.fidelity.topologies import Topology
 from headroom.metrics import QUANTILES
 from headroom.predict import hit_ratios_of
@@ -26,15 +27,16 @@ TRACE_STREAM, SPREAD_STREAM = 30, 31
 def model_of(topology: Topology, constants: Constants | None = None) -> StackModel:
     """The topology's model in dilated time; without constants nothing takes time but the holds."""
     scenario = dilated(topology.scenario)
-    bare = stack_model(scenario, dilated_demands(topology.demands, topology.scenario.time.scale))
+    scale = topology.scenario.time.scale
+    bare = with_tabulated_jobs(stack_model(scenario, dilated_demands(topology.demands, scale)))
     if constants is None:
         return bare
     delay_s = {
         key: constants.outside_s + count * constants.visit_s
         for key, count in held_visits(bare).items()
     }
-    demands = dilated_demands(topology.demands, topology.scenario.time.scale, delay_s)
-    return stack_model(scenario, demands)
+    demands = dilated_demands(topology.demands, scale, delay_s)
+    return with_tabulated_jobs(stack_model(scenario, demands))
 
 
 def trace_of(cell: Cell, topology: Topology) -> Trace:
@@ -137,7 +139,7 @@ def metrics_of(run: SimulatedRun, trace: Trace, cell: Cell) -> dict[str, float]:
         "error_fraction": 1.0 - float(answered.sum()) / max(1, int(judged.sum())),
         "attempts_per_request": float(run.attempts[judged].mean()),
     }
-    metrics |= latencies(run.sojourn_s[answered])
+    metrics |= latencies(run.sojourn_s[answered]) | job_figures(run.job_s[judged])
     # What a look-up of somebody who gave up found is told to nobody.
     metrics |= hit_ratios_of(run, trace, answered)
     busy: dict[str, list[float]] = {}

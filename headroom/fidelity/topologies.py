@@ -31,7 +31,13 @@ FROM_DATABASE |= {"favourite_add": 0.1}
 # Mean service demands in ms: the API before its look-up or call and after it, and what is called.
 API_BEFORE_MS, API_AFTER_MS, PASSWORD_MS, REDIS_MS = 1.5, 2.5, 15.0, 0.4
 DATABASE_MS = {"list": 4.0, "list_cursor": 3.0, "detail": 2.5, "favourites": 4.0, "search": 6.0}
-DATABASE_MS |= {"favourite_add": 5.0, "product_update": 5.0, "login": 2.5, "register": 4.0}
+DATABASE_MS |= {
+    "image_upload": 5.0,
+    "favourite_add": 5.0,
+    "product_update": 5.0,
+    "login": 2.5,
+    "register": 4.0,
+}
 ELASTICSEARCH_MS = 5.0
 BEAT_MS = 0.5  # 20 real ms: longer than anything real that comes between two events at a balancer
 
@@ -97,6 +103,8 @@ class _Design:
     timeout_s: float = 5.0
     retries: int = 0  # of whoever was not answered in time, after 50 ms and more
     beat_ms: float = 0.0  # answers leave at multiples of it, requests come between them
+    workers: int = 0
+    job_ms: float = 0.0  # of a worker, for the sizes of an uploaded image
     think_s: float | None = None  # of closed users; None: requests come whatever is answered
     targets: tuple[float, ...] = TARGETS
 
@@ -174,6 +182,13 @@ DESIGNS = {
         retries=2,
         targets=(0.90, 1.10, 1.30),
     ),
+    "image-jobs": _Design(
+        "one in twelve requests uploads an image, whose sizes two workers make in the background",
+        mix=READS | WRITES | {"list": 0.22, "image_upload": 0.08},
+        workers=2,
+        job_ms=25.0,
+        targets=(0.50, 0.80),
+    ),
     "closed-users": _Design(
         "closed users: each thinks for a while, then asks again, once it has the answer",
         think_s=0.1,
@@ -242,6 +257,7 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
                 "read_from_secondaries": frozenset(map(Operation, design.from_secondaries)),
             },
             "search": {"engine": design.engine},
+            "worker": _workers(design),
         },
         "objectives": {"p95_s": 0.2, "availability_fraction": 0.999, "error_fraction": 0.001},
         # Not used: each cell's load follows from the utilisation that is wanted.
@@ -249,6 +265,13 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
         "time": {"scale": scale},
     }
     return Scenario.model_validate(written)
+
+
+def _workers(design: _Design) -> dict[str, Any] | None:
+    if not design.workers:
+        return None
+    job = {"mean_s": design.job_ms / 1e3, "cv": 0.5}
+    return {"replicas": design.workers, "jobs": {Operation.IMAGE_UPLOAD: job}}
 
 
 def _users(design: _Design) -> dict[str, Any]:

@@ -13,6 +13,7 @@ class Attempt:
 
     __slots__ = (
         "abandoned",
+        "asked_s",
         "cache_outcome",
         "connection",
         "ended",
@@ -35,6 +36,7 @@ class Attempt:
         self.key = key
         self.user = user
         self.is_job = is_job
+        self.asked_s: float | None = None  # of a job: when a request left it behind
         self.abandoned = False  # its request no longer waits for it
         self.ended = False
         self.process: Process | None = None

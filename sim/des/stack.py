@@ -7,7 +7,6 @@ import math
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
 from simpy import Interrupt
 from simpy.events import Event
 
@@ -15,6 +14,7 @@ from sim.des.attempts import Attempt
 from sim.des.balancing import Balancer, Members
 from sim.des.caches import FamilyState, Flight
 from sim.des.clock import Clock
+from sim.des.demands import Demands
 from sim.des.protection import Buckets, Connections, Fuse, RetryBudget
 from sim.des.servers import (
     Cores,
@@ -25,10 +25,10 @@ from sim.des.servers import (
     Sharing,
     StationState,
 )
-from sim.draws import demand_s, uniform, uniform_each
+from sim.draws import uniform
 from sim.model.parts import Crash, Pool, Station
 from sim.model.run import CacheOutcome, Outcome
-from sim.model.stack import StackModel, draw_steps
+from sim.model.stack import StackModel
 from sim.model.steps import (
     Beat,
     Delay,
@@ -91,6 +91,7 @@ class Stack:
         self.outcome = [0] * len(trace)
         self.cache_outcome = [0] * len(trace)
         self.attempts = [1] * len(trace)
+        self.job_s = [math.nan] * len(trace)
         self.unfinished = len(self.arrival_s)
         self.finished = Event(self.clock)
 
@@ -158,6 +159,8 @@ class Stack:
             replica.connections -= 1
         if attempt.is_job:
             self.jobs_completed += outcome is Outcome.OK
+            if outcome is Outcome.OK and attempt.asked_s is not None:
+                self.job_s[attempt.request] = self.clock.now - attempt.asked_s
         elif not attempt.abandoned:
             self._answer(attempt, outcome)
 
@@ -329,6 +332,7 @@ class Stack:
 
     def _spawn(self, attempt: Attempt, steps: tuple[Step, ...]) -> None:
         job = self._job(attempt)
+        job.asked_s = self.clock.now
         self.clock.call_at(self.clock.now, lambda _: self._start(job, steps))  # rule 5
 
     def _replicate(self, attempt: Attempt, step: Replicate) -> None:
@@ -360,41 +364,3 @@ class Stack:
             job.process = self.clock.process(applied())
 
         self.clock.call_at(self.clock.now, start)
-
-
-class Demands:
-    """Demands of every drawing step for every request; first attempts drawn all at once."""
-
-    def __init__(self, model: StackModel, requests: int, seed: int) -> None:
-        self.seed = seed
-        self.requests = np.arange(requests)
-        self.first: list[list[float] | None] = [None] * model.draws
-        self.kinds = {step.index: step for step in draw_steps(model)}
-
-    def of(self, step: Visit | Delay | Replicate, attempt: Attempt, offset: int = 0) -> float:
-        """The demand of a step in an attempt, s."""
-        if attempt.number == 0:
-            drawn = self.first[step.index + offset]
-            if drawn is None:
-                drawn = self._draw_all(step, offset)
-            return drawn[attempt.request]
-        return demand_s(
-            self._demand(step, offset),
-            self.seed,
-            step.component,
-            attempt.request,
-            visit=step.visit + offset,
-            attempt=attempt.number,
-        )
-
-    def _draw_all(self, step: Visit | Delay | Replicate, offset: int) -> list[float]:
-        u = uniform_each(self.seed, step.component, self.requests, step.visit + offset)
-        drawn: list[float] = self._demand(step, offset).at_each(u).tolist()
-        self.first[step.index + offset] = drawn
-        return drawn
-
-    @staticmethod
-    def _demand(step: Visit | Delay | Replicate, offset: int) -> Any:
-        if isinstance(step, Replicate):
-            return step.apply if offset % 2 else step.lag
-        return step.demand

@@ -111,6 +111,7 @@ def _chunk(program: Program, trace: Trace, arrival_s: NDArray[np.float64]) -> Ch
         outcome=np.zeros(requests, np.int8),
         cache_outcome=np.zeros(requests, np.int8),
         attempts=np.zeros(requests, np.int16),
+        job_s=np.full(requests, np.nan),
         sent_s=np.zeros(0),
         think_s=np.zeros(0),
         users=0,
@@ -175,6 +176,7 @@ def summary(model: StackModel, world: World, chunk: Chunk) -> SimulatedRun:
         },
         jobs_completed=int(g["jobs_completed"]),
         stale_reads=int(g["stale_reads"]),
+        job_s=chunk.job_s,
         scaling=tuple(
             (
                 float(action["time_s"]),

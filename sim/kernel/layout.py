@@ -133,6 +133,7 @@ class Chunk(NamedTuple):
     outcome: Any
     cache_outcome: Any
     attempts: Any
+    job_s: Any
     sent_s: Any  # of closed users: when each request was sent
     think_s: Any  # … what each is preceded by
     users: int  # … how far a user's next request is from the last; 0: nobody asks again

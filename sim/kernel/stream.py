@@ -86,6 +86,7 @@ def simulate_stream(model: StackModel, chunks: Iterable[Trace], *, seed: int) ->
         outcome=np.zeros(0, np.int8),
         cache_outcome=np.zeros(0, np.int8),
         attempts=np.zeros(0, np.int16),
+        job_s=np.zeros(0),
         sent_s=np.zeros(0),
         think_s=np.zeros(0),
         users=0,

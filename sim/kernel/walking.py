@@ -53,6 +53,7 @@ from sim.kernel.servers import join
 
 OK, TIMEOUT, REJECTED, FAILED, SHED = range(5)
 BLOCKED = -1
+LEFT_BEHIND = 2  # a job of a request itself, not of the replica set
 # Values of less than 2^-40 s or from 2^24 s share the outermost bins of the histogram.
 BIN_BITS = 8  # 256 bins per factor of two: relative error at most 1/512
 LOWEST_BIN = (1023 - 40) << BIN_BITS
@@ -148,7 +149,7 @@ def do_at_once(w: World, a: int, step: Any) -> int:
         if not limit_admits(w, a, step.a):
             return SHED
     elif op == SPAWN:
-        _spawn(w, a, step.a)
+        w.attempts[_spawn(w, a, step.a)].job = LEFT_BEHIND
     elif op == REPLICATE:
         _replicate(w, a, step)
     elif op == APPLIED:
@@ -165,6 +166,7 @@ def _spawn(w: World, a: int, pc: int) -> int:
     b = copy_attempt(w, a)
     job = w.attempts[b]
     job.job = 1
+    job.arrival_s = w.g[0].now
     job.pc = pc
     wake(w, b, STARTS, w.g[0].now)
     return b
@@ -203,6 +205,8 @@ def conclude(w: World, a: int, outcome: int, chunk: Chunk, base: int) -> None:
             w.stations[w.members[w.groups[group].first + place]].connections -= 1
     if attempt.job:
         g.jobs_completed += outcome == OK
+        if attempt.job == LEFT_BEHIND and outcome == OK and chunk.job_s.size:
+            chunk.job_s[attempt.request - base] = g.now - attempt.arrival_s
     elif not attempt.abandoned:
         answer(w, a, outcome, chunk, base)
     free_attempt(w, a)

@@ -4,7 +4,7 @@ import math
 
 from sim.draws import Demand
 from sim.model.parts import Breaker, Client, Pool, RateLimit
-from sim.model.steps import Guard, Hold, Limit, Replicate, Route, Spawn, Step, Visit
+from sim.model.steps import Beat, Delay, Guard, Hold, Limit, Replicate, Route, Spawn, Step, Visit
 from sim.scenario import Operation, Scenario
 
 WORKER = "worker"
@@ -101,8 +101,17 @@ def has_jobs(scenario: Scenario, operations: list[Operation]) -> bool:
     return worker is not None and any(operation in worker.jobs for operation in operations)
 
 
+def _is_own(step: Step) -> bool:
+    """Whether a step is the API's own, or the way of the answer."""
+    own = ("nginx", "api", "api_threads")
+    return isinstance(step, Delay | Beat) or (isinstance(step, Visit) and step.target in own)
+
+
 def guarded_route(scenario: Scenario, operation: Operation, steps: tuple[Step, ...]) -> Route:
-    """A route behind the rate limits, with the job that it leaves behind at its end."""
+    """A route behind the rate limits, with the job that it leaves behind when its calls are done.
+
+    The service asks for a job after its last call to another part, before it writes the answer.
+    """
     topology = scenario.topology
     if topology.limits is not None:
         budget = BUDGET_OF.get(operation)
@@ -114,5 +123,8 @@ def guarded_route(scenario: Scenario, operation: Operation, steps: tuple[Step, .
         steps = (Limit(ADDRESS), *steps[:arrived], *own, *steps[arrived:])
     job = None if topology.worker is None else topology.worker.jobs.get(operation)
     if job is not None:
-        steps = (*steps, Spawn((Visit(WORKER, Demand(job.mean_s, job.cv)),)))
+        called = [place for place, step in enumerate(steps) if not _is_own(step)]
+        after = called[-1] + 1 if called else len(steps)
+        left = Spawn((Visit(WORKER, Demand(job.mean_s, job.cv)),))
+        steps = (*steps[:after], left, *steps[after:])
     return Route(operation.value, steps)

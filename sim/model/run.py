@@ -1,7 +1,7 @@
 """What a simulation returns: the fate of each request and the load of each part."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -81,6 +81,8 @@ class SimulatedRun:
         host_utilisation: busy share of the cores of each host, foreign work excluded.
         jobs_completed: jobs (`Spawn`, `Replicate`) that ended well before end_s.
         stale_reads: reads from a secondary that had not yet applied the last write of the key.
+        job_s: per request, from when it left a job behind (`Spawn`) until that one's end, the last
+            of several, s; NaN: it left none, or none ended well before end_s.
         scaling: (time s, group, replicas wanted) of each autoscaler action.
     """
 
@@ -95,6 +97,7 @@ class SimulatedRun:
     jobs_completed: int = 0
     stale_reads: int = 0
     scaling: tuple[tuple[float, str, int], ...] = ()
+    job_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def station(self, name: str) -> StationLoad:
         """The load of one station; raises KeyError."""

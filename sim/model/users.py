@@ -62,12 +62,13 @@ def sent_of(sent_s: NDArray[np.float64], run: SimulatedRun) -> ClosedRun:
 
     >>> from sim.model.run import SimulatedRun
     >>> code = np.zeros(2, np.int8)
-    >>> run = SimulatedRun(np.array([1.0, 0.0]), code, code, np.ones(2, np.int16), 1.5, (), (), {})
+    >>> run = SimulatedRun(np.array([1.0, 0.0]), code, code, np.ones(2, np.int16), 1.5, (), (), {},
+    ...     job_s=np.full(2, np.nan))
     >>> closed = sent_of(np.array([0.5, np.nan]), run)
     >>> closed.request.tolist(), closed.run.sojourn_s.tolist()
     ([0], [1.0])
     """
     request = np.flatnonzero(~np.isnan(sent_s))
-    columns = ("sojourn_s", "outcome", "cache_outcome", "attempts")
+    columns = ("sojourn_s", "outcome", "cache_outcome", "attempts", "job_s")
     sent = {name: getattr(run, name)[request] for name in columns}
     return ClosedRun(request, sent_s[request], replace(run, **sent))

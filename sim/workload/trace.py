@@ -16,6 +16,7 @@ LARGEST_TRACE = 2 * 10**8
 
 _LISTINGS = frozenset({Operation.LIST, Operation.LIST_CURSOR})
 _PRODUCTS = frozenset({Operation.DETAIL, Operation.FAVOURITE_ADD, Operation.PRODUCT_UPDATE})
+_NEW = frozenset({Operation.REGISTER, Operation.IMAGE_UPLOAD})
 _OWN = frozenset({Operation.FAVOURITES, Operation.LOGIN})
 
 
@@ -31,7 +32,8 @@ class Trace:
             list, list_cursor: listing key, group * pages_per_category + page - 1, where group 0 is
             all products together and group g ≥ 1 is category g - 1;
             detail, favourite_add, product_update: product number (0 is the most popular);
-            search: query number; favourites, login: user number; register: a running number.
+            search: query number; favourites, login: user number;
+            register, image_upload: a running number.
         user: who asks, in [0, catalogue.users); 0 is the most active user.
     """
 
@@ -205,7 +207,7 @@ def requests_at(
         places = np.flatnonzero(operation == index)
         if name in _OWN:
             key[places] = user[places]
-        elif name is Operation.REGISTER:
+        elif name in _NEW:
             key[places] = np.arange(places.size)
         else:
             key[places] = _drawn_keys(name, places.size, workload, stream[name])

@@ -19,6 +19,7 @@ _EXACT = {
     ("GET", "/api/v1/users/me/favourites"): Operation.FAVOURITES,
     ("POST", "/api/v1/auth/login"): Operation.LOGIN,
     ("POST", "/api/v1/auth/register"): Operation.REGISTER,
+    ("POST", "/api/v1/images"): Operation.IMAGE_UPLOAD,
 }
 _ONE = {
     ("GET", "/api/v1/products/"): Operation.DETAIL,

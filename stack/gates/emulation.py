@@ -9,7 +9,8 @@ from stack.gates.draws import drawn_s
 from stack.gates.settling import GRACE_S, SETTLE_S
 from stack.infra.operations import Operation
 
-Component = Literal["api", "redis", "mongo", "elasticsearch"]
+Component = Literal["api", "redis", "mongo", "elasticsearch"]  # that a request itself is held at
+AnyMachine = Literal["api", "redis", "mongo", "elasticsearch", "worker"]
 Outcome = Literal["hit", "miss", "none"]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -33,7 +34,7 @@ class Machine(_Data):
 class HeldVisit(_Data):
     """One visit of a route: where, its number among the route's visits there, and for how long."""
 
-    component: Component
+    component: AnyMachine
     visit: Annotated[int, Field(ge=0, le=1000)]
     quantiles_s: Annotated[tuple[Seconds, ...], Field(min_length=2, max_length=4097)]
 
@@ -55,8 +56,9 @@ class Emulation(_Data):
     scale: Annotated[float, Field(ge=1, le=100_000)]
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # of requests that name none
     beat_s: Annotated[float, Field(ge=0, le=60)] = 0.0
-    machines: dict[Component, Machine]
+    machines: dict[AnyMachine, Machine]
     routes: dict[Operation, dict[Outcome, tuple[HeldVisit, ...]]]
+    jobs: dict[Operation, HeldVisit] = Field(default_factory=dict)  # that requests leave behind
 
     @model_validator(mode="after")
     def _every_visited_machine_is_there(self) -> Self:
@@ -65,7 +67,7 @@ class Emulation(_Data):
             for outcomes in self.routes.values()
             for visits in outcomes.values()
             for visit in visits
-        }
+        } | {visit.component for visit in self.jobs.values()}
         missing = sorted(visited - self.machines.keys())
         if missing:
             raise ValueError(f"`machines` lacks {', '.join(missing)}, which a route visits")
@@ -99,16 +101,23 @@ class Emulation(_Data):
         # Before its look-up a request is neither hit nor miss; both start alike.
         for held in outcomes.get(outcome) or outcomes.get("hit") or ():
             if held.component == component and held.visit == visit:
-                seed = self.seed if identity.seed is None else identity.seed
-                return drawn_s(
-                    held.quantiles_s,
-                    seed,
-                    component,
-                    identity.request,
-                    visit,
-                    attempt=identity.attempt,
-                )
+                return self._drawn_s(held, identity)
         return None
+
+    def job_demand_s(self, operation: Operation, identity: "Identity") -> float | None:
+        """How long a worker is held for what a request leaves behind; None: for nothing."""
+        held = self.jobs.get(operation)
+        return None if held is None else self._drawn_s(held, identity)
+
+    def _drawn_s(self, held: HeldVisit, identity: "Identity") -> float:
+        return drawn_s(
+            held.quantiles_s,
+            self.seed if identity.seed is None else identity.seed,
+            held.component,
+            identity.request,
+            held.visit,
+            attempt=identity.attempt,
+        )
 
 
 class Identity(_Data):

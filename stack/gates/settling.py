@@ -47,3 +47,11 @@ class Settling:
             heapq.heappop(self._entries)[2]()
         if self._entries:
             self._arm()
+
+
+async def sleep_until(when_s: float) -> None:
+    """Let others run until `when_s` of the monotonic clock, to half a tick."""
+    # The loop rounds to the nearest tick; what is left below half a tick would only spin.
+    left_s = when_s - monotonic()
+    if left_s > TICK_S / 2:
+        await asyncio.sleep(left_s)

@@ -18,6 +18,7 @@ class Operation(StrEnum):
     PRODUCT_UPDATE = "product_update"
     LOGIN = "login"
     REGISTER = "register"
+    IMAGE_UPLOAD = "image_upload"
 
 
 class Family(StrEnum):

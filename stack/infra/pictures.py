@@ -21,6 +21,7 @@ WEBP_QUALITY = 80
 JPEG_QUALITY = 82
 PICTURE_DISCS = 5
 DRAWN_SIDE = 160
+NOISE_SIDE = 24
 
 
 class Size(StrEnum):
@@ -138,6 +139,13 @@ def product_picture(number: int, size: Size, form: Format) -> bytes:
         image = inside.ifthenelse((image + disc) / 2, image)
     drawn = image.cast("uchar").copy(interpretation="srgb").copy_memory()
     return _encoded(drawn.resize(SIDES[size] / DRAWN_SIDE, kernel="linear"), form)
+
+
+def noise_picture(name: str) -> bytes:
+    """A small picture of noise: a PNG, another one for every name."""
+    pixels = Random(f"noise {name}").randbytes(NOISE_SIDE * NOISE_SIDE * 3)
+    image = _vips().Image.new_from_memory(pixels, NOISE_SIDE, NOISE_SIDE, 3, "uchar")
+    return bytes(image.pngsave_buffer())
 
 
 def _encoded(image: "pyvips.Image", form: Format) -> bytes:

@@ -1,6 +1,8 @@
 """From an operation and its numbers to the bytes of an HTTP request."""
 
+import hashlib
 import json
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from stack.infra.catalogue import (
     user_id,
 )
 from stack.infra.operations import Operation
+from stack.infra.pictures import noise_picture
 from stack.load.errors import InvalidTrace
 from stack.service.auth.tokens import mint_access_token
 from stack.service.products.cursor import CursorCodec, listing_cursor
@@ -35,6 +38,7 @@ EXPECTED_STATUS: Mapping[Operation, int] = {
     Operation.PRODUCT_UPDATE: 200,
     Operation.LOGIN: 200,
     Operation.REGISTER: 201,
+    Operation.IMAGE_UPLOAD: 202,
 }
 TOKEN_LIFETIME_S = 86_400.0  # a run is shorter; a shopper's own token lives 15 minutes
 STOCK_VALUES = 400  # stock is set to one of these, so that an update nearly always changes it
@@ -80,7 +84,10 @@ def address_of(base_url: str) -> tuple[str, int]:
 
 
 class RequestBook:
-    """Requests to one stack with one catalogue. The same numbers give the same bytes."""
+    """Requests to one stack with one catalogue. The same numbers give the same bytes.
+
+    But for pictures: each book has others.
+    """
 
     def __init__(
         self, base_url: str, catalogue: Catalogue, credentials: Credentials, run_id: str
@@ -91,6 +98,7 @@ class RequestBook:
         self._fixed = f"Host: {host}:{port}\r\nUser-Agent: headroom-load\r\nAccept: */*\r\n"
         self._secret = credentials.jwt_secret
         self._own_addresses = credentials.own_addresses
+        self._once = secrets.token_hex(8)
         self._issued_s = time.time() // 3600 * 3600
         self._cursors = CursorCodec(credentials.jwt_secret)
         self._bearer = lru_cache(maxsize=None)(self._bearer_line)
@@ -131,8 +139,26 @@ class RequestBook:
                 change = {"stock": request_id % STOCK_VALUES}
                 path = f"/api/v1/products/{product_id(key)}"
                 return self._send(HTTPMethod.PATCH, path, change, self._bearer(None))
+            case Operation.IMAGE_UPLOAD:
+                return self._upload(key)
             case _:
                 return self._get(f"/api/v1/products/{product_id(key)}")
+
+    def _upload(self, key: int) -> PreparedRequest:
+        """A picture of this book's own: what was uploaded before is made into no sizes again."""
+        picture = noise_picture(f"{self._once}-{key}")
+        mark = hashlib.sha256(picture).hexdigest()[:32]
+        opening = (
+            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{key}.png"\r\n'
+            "Content-Type: image/png\r\n\r\n"
+        )
+        body = opening.encode() + picture + f"\r\n--{mark}--\r\n".encode()
+        head = (
+            f"POST /api/v1/images HTTP/1.1\r\n{self._fixed}"
+            f"Content-Type: multipart/form-data; boundary={mark}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+        )
+        return PreparedRequest(head.encode(), self._bearer(None), body)
 
     def _account(self, operation: Operation, key: int) -> PreparedRequest:
         if operation is Operation.LOGIN:
@@ -155,6 +181,7 @@ class RequestBook:
             Operation.FAVOURITES: stored.users,
             Operation.LOGIN: stored.users,
             Operation.REGISTER: 2**63,
+            Operation.IMAGE_UPLOAD: 2**63,
         }.get(operation, stored.products)
         if not 0 <= key < limit:
             raise InvalidTrace(what=f"{operation} key", value=key, allowed=f"0 to {limit - 1}")

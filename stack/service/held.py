@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stack.gates.addressed import identity_of, operation_of
 from stack.gates.client import NodeClient
 from stack.gates.emulation import Component, EmulatedStack, Identity
-from stack.gates.settling import GRACE_S, SETTLE_S, TICK_S, Settling
+from stack.gates.settling import GRACE_S, SETTLE_S, Settling, sleep_until
 from stack.gates.shared import SharedGate
 from stack.gates.virtual import Booking, Gate
 from stack.infra.faults import FaultsFile
@@ -204,13 +204,17 @@ class Visits:
         beat_s = self.emulated.emulation.beat_s
         if beat_s and self._left_s is not None:
             self._left_s = math.ceil(self._left_s / beat_s) * beat_s
-            await _sleep_until(self._left_s)
+            await sleep_until(self._left_s)
 
     def told(self, start: Message) -> Message:
         """The beginning of an answer, with when it leaves by its own clock: users think by it."""
         if self._left_s is None:
             return start
         return {**start, "headers": [*start["headers"], (_LEFT, b"%.6f" % self._left_s)]}
+
+    def now_s(self) -> float:
+        """What the request's own clock shows: when it leaves the machine it is at, or left one."""
+        return monotonic() if self._left_s is None else self._left_s
 
     def leaves(self, at_s: float) -> None:
         """Note when the request leaves a machine by its own clock."""
@@ -231,6 +235,18 @@ class Visits:
         return self.emulated.emulation.demand_s(
             self.operation, outcome, component, number, self.identity
         )
+
+
+def job_to_hold() -> dict[str, float] | None:
+    """What a job of the running task's request holds a worker for, and from when on.
+
+    None where it is not emulated, or leaves no job behind whose demand is known.
+    """
+    visits = _current.get()
+    if visits is None:
+        return None
+    demand_s = visits.emulated.emulation.job_demand_s(visits.operation, visits.identity)
+    return None if demand_s is None else {"asked_s": visits.now_s(), "demand_s": demand_s}
 
 
 _current: ContextVar[Visits | None] = ContextVar("visits", default=None)
@@ -278,7 +294,7 @@ class Held:
         begin_s = self._booking.start_s
         if lead_s is not None:
             begin_s = max(begin_s, self._booking.done_s - lead_s)
-        await _sleep_until(begin_s)
+        await sleep_until(begin_s)
 
     async def __aexit__(
         self,
@@ -295,7 +311,7 @@ class Held:
         # Up to there the request's own clock does not see it.
         if late_s > GRACE_S + emulated.emulation.told_s(self._component):
             emulated.overran(self._machine, late_s)
-        await _sleep_until(self._booking.done_s)
+        await sleep_until(self._booking.done_s)
 
 
 class _Open:
@@ -368,10 +384,3 @@ class Gated:
 def due_s(text: str) -> float | None:
     """When a request is due, as its header tells; None for what is no time."""
     return float(text) if _TIME.fullmatch(text) else None
-
-
-async def _sleep_until(when_s: float) -> None:
-    # The loop rounds to the nearest tick; what is left below half a tick would only spin.
-    left_s = when_s - monotonic()
-    if left_s > TICK_S / 2:
-        await asyncio.sleep(left_s)

@@ -1,5 +1,6 @@
 """What the worker needs to know."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -18,3 +19,4 @@ class WorkerSettings(BackgroundSettings):
     job_lease_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     job_backoff_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     job_attempts: Annotated[int, Field(ge=1, le=100)] = 8
+    emulation_file: Path | None = None  # where the workers are emulated machines

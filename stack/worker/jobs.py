@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from stack.gates.emulation import EmulatedStack
 from stack.infra.analytics import Analytics
 from stack.infra.connections import (
     database_of,
@@ -26,6 +27,7 @@ from stack.infra.connections import (
 from stack.infra.jobs import JobQueue
 from stack.infra.objects import create_bucket, objects_of
 from stack.worker.handlers import HANDLERS
+from stack.worker.held import WorkerGate
 from stack.worker.job_metrics import WorkerMetrics
 from stack.worker.job_settings import WorkerSettings
 from stack.worker.mail import Mailer
@@ -53,6 +55,9 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
     if mailer is None:
         log.info("welcome e-mails are off: HEADROOM_SMTP_URL is not set")
     objects = objects_of(settings.objects) if settings.objects else None
+    gate = None
+    if settings.emulation_file is not None:
+        gate = WorkerGate(EmulatedStack.read(settings.emulation_file).node_port)
     try:
         yield Tools(
             database=database_of(mongo),
@@ -63,8 +68,11 @@ async def tools_of(settings: WorkerSettings) -> AsyncIterator[Tools]:
             mailer=mailer,
             analytics=analytics,
             cache=cache,
+            gate=gate,
         )
     finally:
+        if gate is not None:
+            await gate.close()
         if analytics is not None:
             await analytics.close()
         if elasticsearch is not None:

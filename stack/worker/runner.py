@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 
 from redis.exceptions import RedisError
@@ -137,8 +138,10 @@ class JobRunner:
         handler = self._handlers.get(job.kind)
         if handler is None:  # asked by a newer release; a newer worker may come by
             raise LookupError(f"this worker knows no job {job.kind!r}")
+        gate = self._tools.gate
         async with asyncio.timeout(LONG.get(job.kind, LONGEST_S)):
-            return await handler(self._tools, job)
+            async with nullcontext() if gate is None else gate.held(job):
+                return await handler(self._tools, job)
 
     async def _failed(self, job: Job, error: str) -> str:
         if job.attempt >= self._settings.job_attempts:

@@ -11,6 +11,7 @@ from stack.infra.analytics import Analytics
 from stack.infra.documents import Document
 from stack.infra.jobs import Job, JobQueue
 from stack.infra.objects import Objects
+from stack.worker.held import WorkerGate
 from stack.worker.mail import Mailer
 
 
@@ -26,6 +27,7 @@ class Tools:
     mailer: Mailer | None
     analytics: Analytics | None
     cache: Redis | None = None  # of the replicas
+    gate: WorkerGate | None = None  # where the workers are emulated machines
 
 
 # Does the job, and says in a word how it came out: `done`, `skipped` …

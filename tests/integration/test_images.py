@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import html.parser
+import json
 import os
+import socket
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -12,10 +15,20 @@ from object_server import object_server
 from processes import until
 from pymongo import MongoClient
 
-from stack.infra.catalogue import admin_id, product_id, user_id
+from stack.infra.catalogue import Catalogue, admin_id, product_id, user_id
 from stack.infra.documents import IMAGES
 from stack.infra.objects import create_bucket, objects_of, original_name, variant_name
-from stack.infra.pictures import MOST_BYTES, MOST_PIXELS, SIDES, Format, Size, inspect
+from stack.infra.operations import Operation
+from stack.infra.pictures import (
+    MOST_BYTES,
+    MOST_PIXELS,
+    NOISE_SIDE,
+    SIDES,
+    Format,
+    Size,
+    inspect,
+)
+from stack.load.requests import EXPECTED_STATUS, Credentials, RequestBook, address_of
 from stack.service.auth.tokens import mint_access_token
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -90,6 +103,21 @@ def test_an_upload_comes_in_three_sizes_and_two_formats_without_its_metadata(api
             assert (header.media_type, header.width, header.height) == (media_type, side, side // 2)
             assert b"secret" not in answer.content
             assert len(answer.content) < len(data)
+
+
+def test_an_upload_of_the_load_is_taken_and_its_sizes_are_made(api, live_stack):
+    info = live_stack.info
+    book = RequestBook(info.base_url, Catalogue(), Credentials(info.jwt_secret), "images")
+    with socket.create_connection(address_of(info.base_url)) as connection:
+        request = book.request(Operation.IMAGE_UPLOAD, 5, 3, 9).on_the_wire("images-9")
+        connection.sendall(request)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        taken = json.loads(answer.read())
+    assert answer.status == EXPECTED_STATUS[Operation.IMAGE_UPLOAD]
+    place = answer.headers["Location"]
+    until(lambda: api.get(place).json()["state"] == "ready", "the sizes are made")
+    assert (taken["width"], taken["media_type"]) == (NOISE_SIDE, "image/png")
 
 
 def test_a_small_picture_is_not_blown_up_and_the_same_bytes_are_the_same_image(ready, upload, api):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim import des, kernel
 from sim.example import shop
-from sim.model import Demand, Group, Host, Route, SimulatedRun, StackModel, Station, Visit
+from sim.model import Demand, Group, Host, Route, SimulatedRun, Spawn, StackModel, Station, Visit
 from sim.queueing.mva import mva_exact
 from sim.workload import user_trace
 from sim.workload.trace import Trace
@@ -208,3 +209,29 @@ def test_closed_users_are_answered_as_mean_value_analysis_says() -> None:
         half_width = T_999 * np.std(measured, ddof=1) / math.sqrt(REPLICATIONS)
         assert abs(np.mean(measured) - value) < half_width
         assert half_width < 0.02 * value
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_jobs_wait_for_workers_as_in_a_queue_of_their_own(workers: int) -> None:
+    """Requests come at random and leave jobs behind at once: M/M/c, whatever the requests take."""
+    mean_s, load_per_s = 0.4, 1.75 * workers
+    stations = (Station("api", 2), Station("worker", workers))
+    left = Spawn((Visit("worker", exponential(mean_s)),))
+    model = StackModel(stations, (Route("get", (left, Visit("api", exponential(0.1)))),))
+    erlangs = load_per_s * mean_s
+    expected_s = mean_s + erlang_c(workers, erlangs) * mean_s / (workers - erlangs)
+    assert_mean_sojourn(
+        model,
+        load_per_s,
+        expected_s,
+        requests=60_000,
+        simulate=lambda model, trace, seed: jobs_as_requests(
+            kernel.simulate(model, trace, seed=seed)
+        ),
+    )
+
+
+def jobs_as_requests(run: SimulatedRun) -> SimulatedRun:
+    """The run with the times of the jobs in place of their requests'; the last may be cut off."""
+    assert np.isnan(run.job_s).sum() < 100
+    return replace(run, sojourn_s=run.job_s[~np.isnan(run.job_s)])

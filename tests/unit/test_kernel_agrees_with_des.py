@@ -191,6 +191,7 @@ def assert_same(one: SimulatedRun, other: SimulatedRun) -> None:
     np.testing.assert_array_equal(one.attempts, other.attempts)
     np.testing.assert_array_equal(one.cache_outcome, other.cache_outcome)
     np.testing.assert_allclose(one.sojourn_s, other.sojourn_s, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(one.job_s, other.job_s, rtol=0, atol=1e-9)
     assert one.families == other.families
     assert one.jobs_completed == other.jobs_completed
     assert one.stale_reads == other.stale_reads

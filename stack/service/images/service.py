@@ -14,12 +14,14 @@ from stack.infra.objects import Objects, original_name, variant_name
 from stack.infra.pictures import (
     BrokenPicture,
     Format,
+    Header,
     NotAPicture,
     Size,
     TooManyPixels,
     inspect,
 )
 from stack.service.errors import Conflict, NotFound, ServiceError
+from stack.service.held import held
 from stack.service.images.schemas import Image
 from stack.service.images.upload import UnsupportedType
 from stack.service.jobs.service import JobService
@@ -69,7 +71,14 @@ class ImageService:
         except BrokenPicture as error:
             raise PictureBroken(str(error)) from error
         sha256 = hashlib.sha256(data).hexdigest()
-        # In this order: what a crash leaves behind, the same upload again makes whole.
+        async with held("mongo"):  # the object store beside it is no machine of its own
+            document = await self._stored(sha256, data, header, user)
+            if document["state"] == "waiting":
+                await self._jobs.ask(JobKind.IMAGE, sha256, {"sha256": sha256})
+        return _image(document)
+
+    async def _stored(self, sha256: str, data: bytes, header: Header, user: ObjectId) -> Document:
+        """The image's document. In this order what a crash leaves, the same upload makes whole."""
         try:
             await self._objects.put(original_name(sha256), data, header.media_type)
         except OSError as error:
@@ -92,9 +101,7 @@ class ImageService:
                 return_document=ReturnDocument.AFTER,
             )
         assert document is not None  # it was made if it was not there
-        if document["state"] == "waiting":
-            await self._jobs.ask(JobKind.IMAGE, sha256, {"sha256": sha256})
-        return _image(document)
+        return document
 
     async def find(self, sha256: str) -> Image:
         """What is known of an upload. Raises NotFound."""

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from stack.infra.jobs import Backlog, DeadJob, JobKind, JobQueue
 from stack.service.errors import Conflict, NotFound, ServiceError
+from stack.service.held import job_to_hold
 from stack.service.trace import current_request_id, new_request_id
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ class JobService:
 
         Raises QueueUnavailable.
         """
+        held = job_to_hold()
+        if held is not None:
+            payload = {**payload, "held": held}
         try:
             added = await self._queue.add(kind, key, payload, request_id=current_request_id())
             if not added:
