@@ -30,14 +30,14 @@ class Usual:
     Args:
         latency_s: of a request, mean.
         before_s: from sending a request to its look-up, of several; their spread is what matters.
-        answer_s: of a look-up; a refusal takes as long.
+        refused_s: from a look-up to its refusal, of several.
         kills_s: that the call took which kills Redis, of each rehearsal.
         starts_s: from asking for Redis to be started until it took connections.
     """
 
     latency_s: float = 0.0
     before_s: tuple[float, ...] = ()
-    answer_s: float = 0.0
+    refused_s: tuple[float, ...] = ()
     kills_s: tuple[float, ...] = ()
     starts_s: tuple[float, ...] = ()
 
@@ -78,7 +78,7 @@ def away(
     back_s = killed_s + down_s + _like(usual.starts_s, rng)
     # Nobody needs the seconds before the kill or those after the last possible return.
     near = (sent_s >= at_s - PAUSE_S) & (sent_s <= back_s.max() + 4 * PAUSE_S)
-    before_s = np.asarray(usual.before_s or (0.0,))
+    before_s, refused_s = (np.asarray(s or (0.0,)) for s in (usual.before_s, usual.refused_s))
     open_until_s = np.full((replicas, DRAWS), -np.inf)
     last_s = killed_s.copy()
     past = np.zeros(DRAWS, dtype=np.int64)
@@ -87,7 +87,8 @@ def away(
         asked_s = sent_s[place] + before_s[rng.integers(before_s.size, size=DRAWS)]
         is_left_alone = asked_s < is_open_until_s
         is_refused = ~is_left_alone & (asked_s >= killed_s) & (asked_s < back_s)
-        is_open_until_s[is_refused] = asked_s[is_refused] + usual.answer_s + PAUSE_S
+        told_s = asked_s + refused_s[rng.integers(refused_s.size, size=DRAWS)]
+        is_open_until_s[is_refused] = told_s[is_refused] + PAUSE_S
         last_s[is_left_alone | is_refused] = sent_s[place]
         past += is_left_alone | is_refused
     return Away(last_s - back_s, past)

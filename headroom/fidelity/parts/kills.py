@@ -24,7 +24,7 @@ from headroom.fidelity.parts.forecasts import (
     in_window,
     scenario_of,
 )
-from headroom.fidelity.parts.rehearsal import loaded, started_s, usual_of
+from headroom.fidelity.parts.rehearsal import loaded, started_s, usual_of, with_times
 from headroom.live import empty_cache, running_stack
 from sim.scenario import Scenario
 from stack.load.generator import Progress
@@ -105,7 +105,10 @@ def part_kills(
             for number in range(len(found), kills):
                 this = seed * 1_000 + number
                 known = replace(usual, starts_s=usual.starts_s + _starts_s(found))
-                kill = _Experiment(part, scenario, info, folder, this, known).kill()
+                experiment = _Experiment(part, scenario, info, folder, this, known)
+                kill = experiment.kill()
+                if part == "redis":  # what it took this time is known the next time
+                    usual = with_times(usual, experiment.rows())
                 found.append(kill)
                 say(line(kill))
                 result = PartKills(
@@ -190,12 +193,11 @@ class _Experiment:
         member = str(rng.choice(replicas)) if self.part == "api" else self.part
         strike = _Strike(at_s, lambda: self._act(member))
         empty_cache(self.info)
-        out = self.folder / f"{name}.load.parquet"
         result = loaded(self.scenario, self.info, self.folder, name, trace, progress=strike)
         struck_s = strike.finished() - result.started_at.timestamp()
         if self.part == "api":
             start_part(self.info.folder, member)
-        rows = pq.read_table(out).to_pandas()
+        rows = self.rows()
         is_good = rows["status"].between(200, 299).to_numpy()
         outage_s, slowed = self._seen(rows, result, struck_s)
         return PartKill(
@@ -208,6 +210,11 @@ class _Experiment:
             slowed=slowed,
             start_s=self.start_s,
         )
+
+    def rows(self) -> Any:
+        """Its requests, once it is done."""
+        path = self.folder / f"{self.part}-{self.seed}.load.parquet"
+        return pq.read_table(path).to_pandas()
 
     def _act(self, member: str) -> float:
         if self.part == "cache":

@@ -9,7 +9,7 @@ SEED = 1_000  # of the first kill of an occasion; each has the next
 # in steps of 10 ms; the other times are those of a stack like it, later on the same machine.
 READ_BACK = Usual(
     before_s=(0.0004, 0.0006, 0.0006, 0.0006, 0.0007, 0.0010, 0.0024),
-    answer_s=0.0006,
+    refused_s=(0.0004, 0.0005, 0.0006, 0.0006, 0.0008, 0.0018),
     kills_s=(0.004,),
     starts_s=(0.18, 0.12, 0.22, 0.18, 0.12, 0.10, 0.17, 0.15, 0.10, 0.10),
 )

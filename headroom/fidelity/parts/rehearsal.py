@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -24,6 +25,7 @@ from stack.local import StackInfo, kill_part, start_part, status
 USUAL_S, USUAL_SEED = 3.0, 0  # of load without a kill
 STARTS = 6  # of Redis, in a load of their own
 STARTS_S, PAUSE_S = 6.0, 0.3
+LEAST_REFUSED_S = 2e-4  # who leaves Redis alone asks nobody, and takes some microseconds
 BACK_WITHIN_S, LOOKS_EVERY_S = 30.0, 0.005
 
 
@@ -33,19 +35,28 @@ def usual_of(part: str, scenario: Scenario, info: StackInfo, folder: Path) -> Us
         return Usual()  # its forecast needs none
     loaded(scenario, info, folder, "usual", _first(even_trace(scenario, USUAL_SEED), USUAL_S))
     rows = pq.read_table(folder / "usual.load.parquet").to_pandas()
-    rows = rows[rows["status"].between(200, 299)]
-    parts_s = rows["cache_s"].fillna(0.0) + rows["db_s"].fillna(0.0)
-    found = Usual(
-        latency_s=float(rows["latency_s"].mean()),
-        before_s=tuple(((rows["latency_s"] - parts_s) / 2).tolist()),  # as much after it
-        answer_s=float(rows["cache_s"][rows["cache"].astype(str) == "hit"].median()),
-    )
+    found = with_times(Usual(latency_s=float(rows["latency_s"].mean())), rows)
     if part != "redis":
         return found
     rehearsal = _Rehearsal(info)
     trace = _first(even_trace(scenario, USUAL_SEED), STARTS_S)
     loaded(scenario, info, folder, "starts", trace, progress=rehearsal)
-    return rehearsal.known_to(found)
+    rows = pq.read_table(folder / "starts.load.parquet").to_pandas()
+    return with_times(rehearsal.known_to(found), rows)
+
+
+def with_times(usual: Usual, rows: Any) -> Usual:
+    """With the times of these requests, too: to their look-ups, and of those that were refused."""
+    good = rows[rows["status"].between(200, 299)]
+    cache_s = good["cache_s"].fillna(0.0)
+    before_s = (good["latency_s"] - cache_s - good["db_s"].fillna(0.0)) / 2  # as much after it
+    is_lookup = good["operation"].isin(["list", "favourites"])
+    is_refused = is_lookup & (good["cache"].astype(str) == "none") & (cache_s > LEAST_REFUSED_S)
+    return replace(
+        usual,
+        before_s=(*usual.before_s, *before_s.clip(lower=0.0).tolist()),
+        refused_s=(*usual.refused_s, *cache_s[is_refused].tolist()),
+    )
 
 
 def loaded(
