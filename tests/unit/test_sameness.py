@@ -81,7 +81,7 @@ def test_an_occasion_without_cells_is_on_the_page_with_its_machine(
     both = record.with_occasions([occasion])
     assert [each.name for each in both.occasions] == [*(e.name for e in record.occasions), "alone"]
     text = page(both)
-    assert "| alone | compressed | ×0.2 | 300 | 61.10% | **+1.10 pp** |" in text
+    assert "| alone | compressed | ×0.4 | 300 | 61.10% | **+1.10 pp** |" in text
     assert "## The machine: alone\n\nThe machine: cpu model a slow one.\n" in text
     assert "## Every cell: alone" not in text
     summary = page(record).partition("## Occasions")[0]
