@@ -1,8 +1,8 @@
 """The same requests of a day at several speeds of time: the same look-ups hit, the same bytes come.
 
 A day of load is squeezed into some seconds, its entries' lives with it, and offered as it is, two
-and a half times as fast, and dilated behind emulated machines. The load is low: what is compared is what the
-stack does, not how long it takes.
+and a half times as fast, and dilated behind emulated machines. The load is low: what is compared is
+what the stack does, not how long it takes.
 """
 
 from collections.abc import Callable
