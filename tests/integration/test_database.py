@@ -186,6 +186,8 @@ def test_every_query_of_the_service_uses_the_index_it_is_meant_to(live_stack, da
         if kind in WRITES:
             assert command["writeConcern"] == {"w": "majority"}
             assert "txnNumber" in command  # sent again after a failover it is done once
+        if kind == "find" and command["find"] in (PRODUCTS, USERS):
+            assert command["projection"]  # what is shown, and no more
         if kind != "insert":
             used.setdefault(shape(command), set()).update(indexes_used(database, command))
     assert used == PLANS

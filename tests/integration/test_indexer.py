@@ -29,6 +29,7 @@ from stack.worker.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stack.worker.index_metrics import IndexMetrics
 from stack.worker.indexer import Indexer
 from stack.worker.rebuild import Rebuild
+from stack.worker.writer import IndexWriter
 
 CATALOGUE = Catalogue(products=10, categories=2)
 
@@ -123,15 +124,23 @@ def test_the_index_follows_inserts_updates_and_deletes(live_stack):
 )
 def test_a_stopped_indexer_goes_on_where_it_was(live_stack):
     async def scenario():
-        async with room(live_stack.info) as (database, search, name):
+        async with (
+            room(live_stack.info) as (database, search, name),
+            line_to(live_stack.info.elasticsearch_url) as (line, url),
+        ):
             products, first, second = database[PRODUCTS], own_product(1), own_product(2)
-            async with running(database, search, name):
+            far = elasticsearch_client(url.removesuffix("/0"), timeout_s=30)
+            async with running(database, far, name) as metric:
                 await products.insert_one(first)
                 await until(titles(first), search, name)
-            await products.insert_one(second)
+                line.set(cut=True)
+                await products.insert_one(second)  # it sees this one, and cannot write it
+                await reached(lambda: metric("headroom_indexer_failures_total") >= 1, 20)
+            line.set(cut=False)
             await products.delete_one({"_id": first["_id"]})
-            async with running(database, search, name):
+            async with running(database, far, name):
                 await until(titles(second), search, name)
+            await far.close()
 
     asyncio.run(scenario())
 
@@ -423,6 +432,28 @@ async def updates_among_kills(info, updates, kills):
 )
 def test_updates_among_kills_of_the_indexer_are_all_in_the_index_afterwards(live_stack):
     assert asyncio.run(updates_among_kills(live_stack.info, 300, kills=1)) == 400
+
+
+def test_what_is_older_and_comes_later_changes_nothing(live_stack):
+    async def scenario():
+        async with room(live_stack.info) as (_, search, name):
+            await create_search_index(search, name)
+            kept, gone = own_product(1), own_product(2)
+            for versions, title in (((3, 5), "New"), ((2, 4), "Old")):
+                writer = IndexWriter(search, name)
+                writer.put(kept | {"title": title}, versions[0])
+                if title == "New":
+                    writer.remove(str(gone["_id"]), versions[1])
+                else:
+                    writer.put(gone, versions[1])
+                await writer.flush(visible=True)
+            await until(titles(kept | {"title": "New"}), search, name)
+            late = IndexWriter(search, name)
+            late.remove(str(kept["_id"]), 2)
+            await late.flush(visible=True)
+            await until(titles(kept | {"title": "New"}), search, name)
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import uuid
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -19,7 +20,7 @@ from redis.asyncio import Redis as AsyncRedis
 from headroom.live import reindex_stack
 from stack.infra.catalogue import product_id, user_email, user_id
 from stack.infra.documents import PRODUCTS, USERS
-from stack.infra.jobs import DEAD, HASH, JobKind, JobQueue
+from stack.infra.jobs import DEAD, DUE, HASH, JobKind, JobQueue
 from stack.infra.search_index import INDEX
 from stack.service.auth.tokens import mint_access_token
 from stack.service.main import create_app
@@ -237,6 +238,60 @@ def test_two_workers_keep_one_schedule_and_catch_up_with_one_job(own_queue):
 
     slots = [1, 2, 24]
     assert asyncio.run(steps()) == [f"recommendations:slot:{slot}" for slot in slots]
+
+
+@asynccontextmanager
+async def own_runner(url, handler, **settings):
+    """A runner of the test's own, whose image jobs are `handler`'s; its queue, and the Redis."""
+    async with AsyncRedis.from_url(url) as redis:
+        queue = JobQueue(redis)
+        told = WorkerSettings(mongo_url="mongodb://nowhere/", queue_url=url, **settings)
+        tools = Tools(None, queue, None, None, None, None, None)
+        runner = JobRunner(tools, {JobKind.IMAGE: handler}, told, WorkerMetrics(), ())
+        await queue.add(JobKind.IMAGE, "x")
+        yield runner, queue, redis
+
+
+def test_a_failed_job_waits_longer_before_each_next_try(own_queue):
+    async def fails(_tools, _job):
+        raise ConnectionError("for the moment")
+
+    async def steps():
+        waits = []
+        async with own_runner(own_queue, fails, job_backoff_s=100) as (runner, queue, redis):
+            for _ in range(3):
+                job = await queue.claim(30, "test", 8)
+                seconds, _ = await redis.time()
+                await runner._work(job)
+                waits.append(await redis.zscore(DUE, job.key) / 1000 - seconds)
+                await redis.zadd(DUE, {job.key: 0})  # as if the time were over
+        return waits
+
+    waits = asyncio.run(steps())
+    for wait, longest in zip(waits, (100, 400, 900), strict=True):  # no longer than 15 minutes
+        assert longest / 2 <= wait <= longest + 60  # the machine may be slow
+
+
+def test_a_job_that_takes_long_keeps_its_lease(own_queue):
+    async def steps():
+        over = asyncio.Event()
+
+        async def long(_tools, _job):
+            await over.wait()
+            return "done"
+
+        async with own_runner(own_queue, long, job_lease_s=0.3) as (runner, queue, redis):
+            job = await queue.claim(30, "test", 8)
+            before = await redis.zscore(DUE, job.key)
+            working = asyncio.create_task(runner._work(job))
+            async with asyncio.timeout(20):
+                while await redis.zscore(DUE, job.key) == before:
+                    pass
+            over.set()
+            await working
+            return await queue.state(job.key)
+
+    assert asyncio.run(steps()) == "done"
 
 
 def test_a_job_that_ends_its_workers_is_buried(own_queue):

@@ -59,6 +59,20 @@ def test_a_request_can_be_followed_through_nginx_api_and_indexer_by_its_id(
     assert f"product {product_id(7)} is in the index" in entries[-1].line or parts[-1] == "nginx"
 
 
+def test_a_job_is_logged_under_the_id_of_the_request_that_asked_for_it(
+    live_stack: RunningStack,
+) -> None:
+    info, request = live_stack.info, f"log-{uuid.uuid4().hex}"
+    token = mint_access_token(info.jwt_secret, admin_id(), "admin")
+    headers = {"Authorization": f"Bearer {token}", "X-Request-ID": request}
+    wanted = {"kind": "session_cleanup"}
+    asked = httpx.post(f"{info.base_url}/api/v1/admin/jobs", json=wanted, headers=headers)
+    assert asked.status_code == 202
+    search = LogSearch(part="worker-1", request=request)
+    (entry,) = until(lambda: found_in_logs(live_stack.folder, search, 9), {"worker-1"})
+    assert asked.json()["key"] in entry.line
+
+
 @pytest.mark.feature(
     "8 observability: logs of all parts searched by level, text and time",
     endpoint="headroom logs --level --grep --since",

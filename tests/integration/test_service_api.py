@@ -5,6 +5,7 @@ import uuid
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from stack.infra.catalogue import (
     SEEDED_PASSWORD,
@@ -121,7 +122,7 @@ def test_a_changed_title_can_be_searched_and_old_results_are_void(api, as_user):
     change(api, as_user, 11, title=f"Grand {word}")
     for _ in range(600):  # each try is a request; the indexer needs some tenths of a second
         found = api.get("/api/v1/search", params={"q": word}).json()
-        if found["total"]:
+        if found["total"] and not found["degraded"]:
             break
     change(api, as_user, 11, title=before)
     assert [product["id"] for product in found["products"]] == [str(product_id(11))]
@@ -134,16 +135,18 @@ def test_a_changed_title_can_be_searched_and_old_results_are_void(api, as_user):
     module="stack/service/search/query.py",
 )
 def test_a_typing_error_is_forgiven_and_facets_count_the_results(api):
-    right = SearchPage.model_validate_json(
-        api.get("/api/v1/search", params={"q": "headphones"}).content
-    )
-    wrong = SearchPage.model_validate_json(
-        api.get("/api/v1/search", params={"q": "haedphones"}).content
-    )
+    def found(text):
+        for _ in range(60):  # on a busy machine the fallback may answer for a moment
+            answer = api.get("/api/v1/search", params={"q": text})
+            page = SearchPage.model_validate_json(answer.content)
+            if not page.degraded:
+                return page
+        raise AssertionError("the search engine does not answer")
+
+    right, wrong = found("headphones"), found("haedphones")
     assert right.total > 0
     assert {p.id for p in wrong.products} & {p.id for p in right.products}
     assert sum(value.count for value in right.facets.price_usd) == right.total
-    assert not right.degraded
 
 
 def test_seeded_queries_find_something_even_when_mistyped(api, catalogue):
@@ -264,18 +267,42 @@ def test_head_says_what_get_would_send_and_sends_nothing(api, path):
     assert api.get(path).content[:1] == whole.content[:1]  # nothing is left in the connection
 
 
+def samples(replica):
+    """What a replica's metrics say, by name and labels."""
+    text = httpx.get(f"{replica}/metrics").text
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
 @pytest.mark.feature(
     "8 observability: the seven metrics",
     endpoint="GET /metrics",
     module="stack/service/metrics.py",
 )
-def test_readiness_names_every_dependency_and_metrics_the_seven_of_the_design(api, live_stack):
+def test_readiness_names_every_dependency_and_metrics_the_seven_of_the_design(
+    api, live_stack, as_user
+):
     ready = api.get("/readyz").json()
     assert ready["status"] == "ready"
     assert ready["dependencies"] == dict.fromkeys(
         ("mongo", "redis", "queue", "elasticsearch"), "ok"
     )
     replica = live_stack.info.parts_of("api")[0].url
+    route = {"method": "GET", "route": FAVOURITES}
+    before = samples(replica)
+    assert httpx.get(f"{replica}{FAVOURITES}", headers=as_user(user_id(9))).status_code == 200
+    after = samples(replica)
+    for name, labels in (
+        ("headroom_requests_total", {"status": "200"}),
+        ("headroom_request_seconds_count", {}),
+        ("headroom_request_seconds_bucket", {"le": "+Inf"}),
+    ):
+        at = name, frozenset((route | labels).items())
+        assert after[at] == before.get(at, 0) + 1
+    assert after["headroom_active_users", frozenset()] >= 1
     metrics = httpx.get(f"{replica}/metrics").text
     for name in (
         'headroom_requests_total{method="GET",route="/api/v1/products"',

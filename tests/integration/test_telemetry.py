@@ -116,6 +116,9 @@ def test_an_unexpected_error_is_reported_with_user_request_stack_and_breadcrumbs
         answer = await client.get("/api/v1/users/me/favourites?x=1", headers=headers)
         assert answer.status_code == 500
         assert "broken on purpose" not in answer.text
+        counted = (await client.get("/metrics")).text.splitlines()
+        label = 'method="GET",route="/api/v1/users/me/favourites"'
+        assert f"headroom_errors_total{{{label}}} 1.0" in counted
 
     with catcher(tmp_path) as receiver:
         dsn = f"http://key@127.0.0.1:{receiver.port}/7"
@@ -123,7 +126,9 @@ def test_an_unexpected_error_is_reported_with_user_request_stack_and_breadcrumbs
 
         @app.middleware("http")
         async def break_after(request, call_next):
-            await call_next(request)
+            answer = await call_next(request)
+            if request.url.path == "/metrics":
+                return answer
             logging.getLogger("stack.test").warning("about to break")
             raise RuntimeError("broken on purpose")
 
