@@ -294,6 +294,39 @@ def test_a_job_that_takes_long_keeps_its_lease(own_queue):
     assert asyncio.run(steps()) == "done"
 
 
+async def endless(_tools, _job):
+    await asyncio.Event().wait()
+
+
+def test_a_job_that_hangs_is_ended_with_an_error(own_queue, monkeypatch):
+    monkeypatch.setattr("stack.worker.runner.LONGEST_S", 0.05)
+
+    async def steps():
+        async with own_runner(own_queue, endless, job_attempts=1) as (runner, queue, _):
+            async with asyncio.timeout(20):
+                await runner._work(await queue.claim(30, "test", 8))
+            return await queue.dead()
+
+    [letter] = asyncio.run(steps())
+    assert "TimeoutError" in letter.error
+
+
+def test_a_worker_that_is_stopped_gives_back_what_takes_too_long(own_queue, monkeypatch):
+    monkeypatch.setattr("stack.worker.runner.GRACE_S", 0.05)
+
+    async def steps():
+        async with own_runner(own_queue, endless) as (runner, queue, _):
+            running = asyncio.create_task(runner.run())
+            async with asyncio.timeout(20):
+                while await queue.state("image:x") != "running":
+                    pass
+                runner.stop()
+                await running
+            return await queue.claim(30, "another", 8)
+
+    assert asyncio.run(steps()).attempt == 1  # as if it had not been claimed before
+
+
 def test_a_job_that_ends_its_workers_is_buried(own_queue):
     async def steps(queue):
         await queue.add(JobKind.IMAGE, "poison")

@@ -144,6 +144,7 @@ def test_an_unexpected_error_is_reported_with_user_request_stack_and_breadcrumbs
     (error,) = event["exception"]["values"]
     assert (error["type"], error["value"]) == ("RuntimeError", "broken on purpose")
     assert error["stacktrace"]["frames"][-1]["function"] == "break_after"
+    assert not [frame for frame in error["stacktrace"]["frames"] if "vars" in frame]  # secrets
     assert event["user"] == {"id": str(user_id(3))}
     assert event["tags"]["request_id"] == REQUEST
     request = event["request"]
