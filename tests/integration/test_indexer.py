@@ -130,9 +130,9 @@ def test_a_stopped_indexer_goes_on_where_it_was(live_stack):
         ):
             products, first, second = database[PRODUCTS], own_product(1), own_product(2)
             far = elasticsearch_client(url.removesuffix("/0"), timeout_s=30)
+            await products.insert_one(first)
             async with running(database, far, name) as metric:
-                await products.insert_one(first)
-                await until(titles(first), search, name)
+                await reached(lambda: metric("headroom_indexer_scans_total") == 1, 20)
                 line.set(cut=True)
                 await products.insert_one(second)  # it sees this one, and cannot write it
                 await reached(lambda: metric("headroom_indexer_failures_total") >= 1, 20)
