@@ -78,6 +78,8 @@ class Autoscaler:
 
         What was done up to the hold belongs to no period.
         """
+        self._is_held = from_s is None
+        self._clock_set.set()
         if from_s is None:
             await self._look_at(self._stack.info.parts_of("api"))
             self._rule = TargetTracking(self._policy, self._sums[BUSY])
@@ -85,14 +87,14 @@ class Autoscaler:
             self._tell("held", monotonic() - self._from_s, wanted)
         else:
             self._from_s, self._elapsed_s = from_s, 0.0
-        self._is_held = from_s is None
-        self._clock_set.set()
 
     # --- seeing
 
     async def _decide(self) -> None:
         before = {name: counters[BUSY] for name, counters in self._by_replica().items()}
         await self._look_at(self._stack.info.parts_of("api"))
+        if self._is_held:  # meanwhile
+            return
         active = len(self._serving) - self._going
         provisioned = active + self._booting
         wanted = self._rule.decided(
@@ -134,11 +136,11 @@ class Autoscaler:
             text = await asyncio.wait_for(http_body(part.port, "/metrics"), LOOK_S)
         except (OSError, TimeoutError, EOFError, ValueError):
             return  # a dead or deaf replica is nobody's work
-        now = _counters(text)
-        seen = self._seen.get(part.pid, dict.fromkeys(_COUNTERS, 0.0))
-        for name, value in now.items():
-            self._sums[name] += max(0.0, value - seen[name])
-        self._seen[part.pid] = now
+        seen = self._seen.setdefault(part.pid, dict.fromkeys(_COUNTERS, 0.0))
+        for name, value in _counters(text).items():
+            if value > seen[name]:  # else another look was faster
+                self._sums[name] += value - seen[name]
+                seen[name] = value
 
     def _noticed(self, serving: frozenset[str]) -> None:
         """From now on requests go to these."""
