@@ -23,7 +23,7 @@ from headroom.fidelity.promises import promises
 from headroom.fidelity.record import FidelityRecord, occasion_of
 from headroom.fidelity.replay.crowd import MINUTES, Crowd, crowd_of
 from headroom.fidelity.replay.measured import replayed, stored_replay
-from headroom.fidelity.replay.page import crowd_rows, replay_html
+from headroom.fidelity.replay.page import chart, crowd_rows, replay_html, summary
 from headroom.fidelity.replay.records import FOLDER as REPLAY
 from headroom.fidelity.sameness import TOLERANCE as TOLERANCE_OF_RATIO
 from headroom.fidelity.sameness import sameness
@@ -126,6 +126,8 @@ def replay(
     name = occasion or f"{now():%Y-%m-%d}"
     found = replayed(crowd, scenario, folder, name, say)
     show(*crowd_rows(found))
+    for line in (*chart(found), summary(found)):
+        output.print(line, markup=False, soft_wrap=True)
     page = folder / name / REPLAY / "replay.html"
     with replacing(page) as path:
         path.write_text(replay_html(found), encoding="utf-8")
