@@ -24,6 +24,7 @@ from headroom.fidelity.topologies import Topology, topology
 from headroom.live import running_stack
 from sim.scenario import Operation
 from sim.workload import Trace, diurnal_shape, requests_at
+from stack.load.validity import Limits
 from stack.local import StackInfo
 from stack.observe.machine import facts_sha256, machine_facts
 
@@ -40,6 +41,7 @@ MIX = {
     Operation.FAVOURITES: 0.15,
     Operation.FAVOURITE_ADD: 0.10,
 }
+TRIES = 2  # on a disturbed machine
 TOLERANCE = 0.01  # of a hit ratio
 
 Say = Callable[[str], None]
@@ -122,14 +124,19 @@ def day(seed: int, speed: Speed) -> Trace:
 
 
 def sameness(folder: Path, occasion: str, say: Say) -> Sameness:
-    """Offer the day at every speed."""
+    """Offer the day at every speed, once more where the machine was disturbed."""
     place = folder / occasion / FOLDER
     seed = seed_of(occasion, BASE, FOLDER)
     found: list[SpeedFound] = []
     for speed in SPEEDS:
         base, trace = at_speed(speed), day(seed, speed)
-        with stack_at(base, speed, "fidelity-sameness") as info:
-            conditions = offered_at(base, speed, trace, seed, info, place=place)
+        for tries_left in reversed(range(TRIES)):
+            # A stack of its own for each: what the day writes is not there when it begins.
+            with stack_at(base, speed, "fidelity-sameness") as info:
+                conditions = offered_at(base, speed, trace, seed, info, place=place)
+            if conditions.valid or not tries_left:
+                break
+            say(f"{speed.name}: again, {'; '.join(conditions.reasons)}")
         found.append(beside(place, SPEEDS[0], speed, conditions))
         say(
             f"{speed.name} (×{speed.scale:g}): hit ratio {found[-1].hit_ratio['all']:.2%}, "
@@ -169,7 +176,20 @@ def offered_at(
         warmup_s=0.0,
         duration_s=last_s,
     )
-    return offered(base, cell, trace, info, place).conditions
+    conditions = offered(base, cell, trace, info, place).conditions
+    return conditions if speed.is_emulated else not_shared(conditions)
+
+
+def not_shared(conditions: Conditions) -> Conditions:
+    """The same of a stack without gates, which whoever uses the machine makes slow.
+
+    An emulation has a priority of its own, and others give way to it; a native stack has none.
+    """
+    others, limit = conditions.foreign_cpu_fraction, Limits().dilated().foreign_cpu_fraction
+    if others <= limit or any(each.startswith("foreign CPU: ") for each in conditions.reasons):
+        return conditions
+    reason = f"foreign CPU: {others:.2%} to a native stack, limit {limit:.2%}"
+    return conditions.model_copy(update={"valid": False, "reasons": (*conditions.reasons, reason)})
 
 
 def _file(speed: Speed) -> str:

@@ -13,7 +13,16 @@ from headroom.fidelity.campaign import Campaign
 from headroom.fidelity.page import page
 from headroom.fidelity.page_sections import invariance_section
 from headroom.fidelity.record import COVERED, FidelityRecord, Occasion, occasion_of
-from headroom.fidelity.sameness import SPEEDS, TTL_S, Sameness, Speed, SpeedFound, at_speed, day
+from headroom.fidelity.sameness import (
+    SPEEDS,
+    TTL_S,
+    Sameness,
+    Speed,
+    SpeedFound,
+    at_speed,
+    day,
+    not_shared,
+)
 from headroom.fidelity.topologies import topology
 
 
@@ -64,6 +73,18 @@ def test_a_ratio_that_differs_by_more_than_a_point_is_no_sameness(record: Fideli
     assert Sameness(seed=1, speeds=tuple(speeds)).inside
     speeds[1] = found(SPEEDS[1], 0.611, conditions)
     assert not Sameness(seed=1, speeds=tuple(speeds)).inside
+
+
+def test_others_of_any_priority_disturb_a_stack_that_is_not_emulated(
+    record: FidelityRecord,
+) -> None:
+    quiet = next(c.conditions for c in record.occasions[0].cells if c.valid)
+    shared = quiet.model_copy(update={"foreign_cpu_fraction": 0.8, "lower_cpu_fraction": 0.8})
+    assert shared.valid
+    assert not not_shared(shared).valid
+    assert not_shared(shared).reasons == ("foreign CPU: 80.00% to a native stack, limit 25.00%",)
+    alone = quiet.model_copy(update={"foreign_cpu_fraction": 0.05})
+    assert not_shared(alone) == alone
 
 
 def test_an_occasion_without_cells_is_on_the_page_with_its_machine(
