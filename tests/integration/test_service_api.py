@@ -19,6 +19,7 @@ from stack.infra.catalogue import (
 from stack.infra.connections import redis_client
 from stack.infra.operations import Family
 from stack.service.cache import Cache, FamilyPolicy
+from stack.service.favourites.service import MOST
 from stack.service.metrics import Metrics
 from stack.service.products.cursor import CursorCodec, listing_cursor
 from stack.service.products.schemas import Product, ProductCursorPage, ProductPage
@@ -174,6 +175,19 @@ def test_a_user_sees_an_own_favourite_at_once_and_others_do_not(api, as_user):
     assert api.get(FAVOURITES, headers=other).headers["x-cache"] == "hit"
     assert api.delete(f"{FAVOURITES}/{product}", headers=mine).status_code == 204
     assert api.get(FAVOURITES, headers=mine).json() == before
+
+
+def test_a_full_list_of_favourites_takes_no_more_and_keeps_what_it_has(api, as_user, users):
+    mine, account = as_user(user_id(12)), {"_id": user_id(12)}
+    before = users.find_one(account)["favorites"]
+    full = [product_id(number) for number in range(100, 100 + MOST)]
+    users.update_one(account, {"$set": {"favorites": full}})
+    try:
+        assert api.put(f"{FAVOURITES}/{product_id(5)}", headers=mine).status_code == 409
+        assert api.put(f"{FAVOURITES}/{product_id(105)}", headers=mine).status_code == 204
+        assert users.find_one(account)["favorites"] == full
+    finally:
+        users.update_one(account, {"$set": {"favorites": before}})
 
 
 @pytest.mark.feature(

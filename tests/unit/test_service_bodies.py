@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.service import bodies
+from stack.service.limits.budgets import budget_of
 from stack.service.limits.window import OwnWindow
 
 
@@ -102,3 +103,27 @@ def test_a_replicas_own_window_admits_the_quota_in_any_sixty_seconds():
     now_s = 60.0
     standing = window.ask("a", 2)
     assert (standing.admitted, standing.remaining) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "budget"),
+    [
+        ("POST", "/api/v1/auth/login", "auth"),
+        ("POST", "/api/v1/auth/register/", "auth"),
+        ("POST", "/api/v1/auth/refresh", "auth"),
+        ("POST", "/api/v1/auth/logout", None),
+        ("GET", "/api/v1/search", "search"),
+        ("GET", "/api/v2/search", "search"),
+        ("GET", "/api/v1/search/suggestions", "listing"),  # at every key that is pressed
+        ("GET", "/api/v1/products", "listing"),
+        ("GET", "/api/v2/products/", "listing"),
+        ("POST", "/graphql", "listing"),
+        ("GET", f"/api/v1/products/{'0' * 24}", None),
+        ("GET", "/api/v1/users/me/favourites", "favourites"),
+        ("PUT", f"/api/v1/users/me/favourites/{'0' * 24}", "favourites"),
+        ("DELETE", f"/api/v1/users/me/favourites/{'0' * 24}", "favourites"),
+        ("GET", "/readyz", None),
+    ],
+)
+def test_a_request_counts_against_the_budget_of_what_it_costs(method, path, budget):
+    assert budget_of(method, path) == budget
