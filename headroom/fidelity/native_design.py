@@ -23,8 +23,8 @@ MIXES: Mapping[str, Mapping[str, float]] = {
     "writes": {"product_update": 0.30, "favourites": 0.30, "list": 0.40},
 }
 TTL_S = {"listing": 2.0, "favourites": 3.0}
-# Of the maximum throughput that is predicted. A request costs more where servers rest between: at
-# 60 % of the maximum the cores are 75 % busy.
+# Of the maximum throughput that is predicted. A request costs more where servers rest between, so
+# that the cores are busy for a larger share of the time.
 LOADS = (0.25, 0.40, 0.50, 0.60)
 MOST_PER_S = 950.0  # the highest of them is at most this, for one generator gives no more in time
 REPEATED = 0.40  # is offered twice, the same requests at the same rate

@@ -8,7 +8,8 @@ with λ* the throughput at which the calibration saturated the stack. There nobo
 a visit finds its cores idle the more often the less is asked, in a straight line. *dense* is the
 class's CPU in bursts, each part's scaled to what the mix cost there; *waking* is what the class
 cost more alone. w', the share of that which was paid at the steady load λ', is read off the mix's
-CPU at λ'. All of it is scaled once more by what was weighed just before a cell.
+CPU at λ'. All of it is scaled once more by what was weighed just before a cell, half of the way:
+both are samples of seconds, of a speed that wanders within seconds and within minutes.
 
 The generator is a process on the same cores, before and after each request. A core that the
 hypervisor takes away stalls for STALL_S on average.
@@ -151,10 +152,13 @@ def _process(part: str) -> str:
 
 
 def scale_of(found: NativeCosts, weighing: Weighing) -> float:
-    """CPU of a request of a saturating load to what the calibration says of the same requests."""
+    """Of all costs: the geometric mean of what the calibration says, 1, and what was weighed now.
+
+    That is the CPU of a request of a saturating load, to what the calibration says of the same.
+    """
     shares = {(each.operation, each.outcome): _share(weighing, each) for each in found.classes}
     told_s = sum(costs_at(found, math.inf, shares).by_component().values())
-    return float(np.clip(sum(weighing.cpu_s.values()) / told_s, *FACTORS))
+    return math.sqrt(float(np.clip(sum(weighing.cpu_s.values()) / told_s, *FACTORS)))
 
 
 def model_of(

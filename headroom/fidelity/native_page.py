@@ -26,9 +26,10 @@ predicted is the machine itself. Per start of a stack, what a request costs each
 alone, in bursts, and with the whole mix twice for a few seconds, saturated by {SATURATING} requests
 in flight and at a third of that throughput; of these two only the CPU is kept, no latency. Just
 before each cell the saturated mix was weighed again, for two seconds, as the machine's speed
-changes within minutes; then the cell was predicted, the prediction stored and hashed, and
-{MEASURED_S:g} s of it measured, with other requests than any that were weighed. The maximum is that
-of a closed load, {IN_FLIGHT} in flight. Loads are shares of the maximum that is predicted.
+changes within minutes; costs were taken half of the way from the calibration to that. Then the
+cell was predicted, the prediction stored and hashed, and {MEASURED_S:g} s of it measured, with
+other requests than any that were weighed. The maximum is that of a closed load, {IN_FLIGHT} in
+flight. Loads are shares of the maximum that is predicted.
 *Given its state*: the same model, told afterwards the run's own CPU per request, the time that the
 hypervisor kept, and what others used. That is **not blind**: what it still misses is the model's
 error, and what it repairs is the machine's drift. What is promised is the median over valid cells.

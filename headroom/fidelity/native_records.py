@@ -93,7 +93,7 @@ class NativePrediction(Artefact):
     plainer: tuple[Plain, ...]
     costs_sha256: str
     weighing: Weighing  # just before, saturated
-    scale: float  # CPU of a request then, to what it was when the system was calibrated
+    scale: float  # of all costs: half of the way from the calibration to what was weighed
 
 
 class MachineState(Record):
@@ -126,7 +126,7 @@ class NativeCell(Artefact):
     predicted_cpu_s: dict[str, float]
     state: MachineState
     plainer: tuple[Plain, ...]
-    scale: float = 1.0  # of all costs: what was seen just before, to the calibration
+    scale: float = 1.0  # of all costs, by what was weighed just before
     weighed_per_s: float | None = None  # throughput of the weighing just before
     conditions: Conditions
 

@@ -138,16 +138,16 @@ def test_threads_of_the_api_are_weighed_with_its_loops() -> None:
     assert (told["api"], told["api_threads"]) == pytest.approx((1.2e-3, 4e-4))
 
 
-def test_a_machine_that_became_slower_is_weighed_by_what_the_same_requests_cost_now() -> None:
-    now = weighing(SATURATING, 800.0, {part: 1.25 * cpu_s for part, cpu_s in BURST_S.items()})
-    # Of 1.15 ms in parts and 0.2 ms in the generator: (1.25 × 1.15 + 0.25) / 1.35 = 1.25.
-    now.cpu_s["generator"] = 1.25 * GENERATOR_S
-    assert scale_of(costs(), now) == pytest.approx(1.25)
+def test_a_machine_that_became_slower_costs_half_as_much_more_as_was_weighed() -> None:
+    slower = {part: 1.44 * cpu_s for part, cpu_s in BURST_S.items()}
+    now = weighing(SATURATING, 700.0, slower | {"generator": 1.44 * GENERATOR_S})
+    # Of 1.15 ms in parts and 0.2 ms in the generator 1.44 times as much was seen: √1.44 = 1.2.
+    assert scale_of(costs(), now) == pytest.approx(1.2)
     same = costs_at(costs(), 400.0, SHARES).by_component()
-    slower = costs_at(costs(), 400.0, SHARES, scale=1.25).by_component()
-    assert slower == pytest.approx({part: 1.25 * cpu_s for part, cpu_s in same.items()})
-    fast, slow = (said_of_closed(costs(), TWO, 1, scale).metrics for scale in (1.0, 1.25))
-    assert slow["maximum_per_s"] == pytest.approx(fast["maximum_per_s"] / 1.25, rel=0.03)
+    scaled = costs_at(costs(), 400.0, SHARES, scale=1.2).by_component()
+    assert scaled == pytest.approx({part: 1.2 * cpu_s for part, cpu_s in same.items()})
+    fast, slow = (said_of_closed(costs(), TWO, 1, scale).metrics for scale in (1.0, 1.2))
+    assert slow["maximum_per_s"] == pytest.approx(fast["maximum_per_s"] / 1.2, rel=0.03)
 
 
 def run_result(cpu_s: dict[str, float]) -> LoadResult:
