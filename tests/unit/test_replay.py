@@ -22,6 +22,7 @@ from headroom.fidelity.replay.crowd import (
     MACHINES_AT_PEAK,
     Crowd,
     Foretold,
+    agreement,
     crowd_of,
     foretold,
     from_decisions,
@@ -29,7 +30,6 @@ from headroom.fidelity.replay.crowd import (
     predicted_replay,
 )
 from headroom.fidelity.replay.measured import (
-    agreement,
     boot_late_s,
     changes,
     compared,
@@ -215,14 +215,22 @@ def test_a_replay_that_went_as_foretold_says_so(crowd, said):
     assert found.same_fraction > 0.98
     assert found.lag_periods == pytest.approx(0.02, abs=0.011)
     assert found.same_decisions == found.predicted_decisions == found.decisions
+    assert found.kin_fraction > 0.9
     assert (found.failed, found.requests) == (0, found.prediction.requests)
     section = replay_section([found])
     assert "emulation (dilated ×40" in section
-    foretold_line, live_line = chart(found)
+    foretold_line, live_line, *_ = chart(found)
     assert foretold_line.removeprefix("foretold") == live_line.removeprefix("live    ")
     assert len(foretold_line.split()[1]) == 24  # a letter a period
     assert foretold_line in section
     assert "INVALID" not in section
+
+
+def test_the_model_agrees_with_itself_the_less_the_closer_a_look_is_to_another_decision(said):
+    prediction, _ = said
+    assert 0.0 < prediction.kin_fraction <= 1.0
+    assert all(3 <= each.low <= each.high <= 10 for each in prediction.kin)
+    assert {each.low == each.high for each in prediction.kin[:4]} == {True}  # nobody booted yet
 
 
 def test_machines_that_boot_too_late_make_a_replay_invalid(crowd, said):

@@ -39,7 +39,8 @@ API_FACTOR = 3.0  # on the API's demands, so that its machines are the busy ones
 MACHINES_AT_PEAK = 9.0  # that the highest minute takes at the autoscaler's target
 WINDOWS = 12
 REPLICATIONS = 60
-TRACE_STREAM, SPREAD_STREAM = 40, 41
+TRACE_STREAM, SPREAD_STREAM, KIN_STREAM = 40, 41, 42
+STEP_S = 0.05  # of comparisons over time
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ def predicted_replay(
     """The blind prediction, with the 90 % range over other arrivals and demands."""
     model = model_of(crowd.topology, constants)
     exact = foretold(crowd, model)
+    kin = kin_of(crowd, constants)
     spread = []
     for number in range(REPLICATIONS):
         trace = crowd.trace(SPREAD_STREAM, number)
@@ -225,9 +227,29 @@ def predicted_replay(
         failed=int((~exact.run.is_ok).sum()),
         serving=exact.serving,
         windows=windows,
+        kin=tuple(
+            _range(machines.tolist())
+            for machines in np.transpose([machines_at(each, period_ends_s(crowd)) for each in kin])
+        ),
+        kin_fraction=float(np.mean([agreement(crowd, exact.serving, each, 0) for each in kin])),
         longest_s=float(exact.run.sojourn_s.max()),
     )
     return prediction, exact
+
+
+def kin_of(crowd: Crowd, constants: Constants) -> list[tuple[Serving, ...]]:
+    """The same requests and demands, with overheads from none to twice the fitted ones.
+
+    A look that sees a little more or less than a whole machine's worth decides otherwise, and all
+    later ones follow from it. Where these differ, the machines cannot be foretold by anybody.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(crowd.seed, spawn_key=(KIN_STREAM,)))
+    kin = []
+    for factor in rng.uniform(0.0, 2.0, REPLICATIONS).tolist():
+        changed = {name: getattr(constants, name) * factor for name in ("outside_s", "visit_s")}
+        model = model_of(crowd.topology, constants.model_copy(update=changed))
+        kin.append(foretold(crowd, model).serving)
+    return kin
 
 
 def _range(values: Sequence[float]) -> Range:
@@ -259,6 +281,24 @@ def windows_of(
             )
         )
     return found
+
+
+def period_ends_s(crowd: Crowd) -> NDArray[np.float64]:
+    """Just before the end of each period of the autoscaler."""
+    periods = int(crowd.duration_s / crowd.period_s)
+    return np.linspace(crowd.period_s, periods * crowd.period_s, periods) - 1e-6
+
+
+def agreement(
+    crowd: Crowd, one: Sequence[Serving], other: Sequence[Serving], within: int, later_s: float = 0
+) -> float:
+    """Share of the time in which both have as many machines, up to a difference.
+
+    `later_s`: the first is looked at so much earlier.
+    """
+    at_s = np.arange(0.0, crowd.duration_s, STEP_S)
+    first = machines_at(one, np.maximum(0.0, at_s - later_s))
+    return float((np.abs(first - machines_at(other, at_s)) <= within).mean())
 
 
 def mean_machines(serving: Sequence[Serving], from_s: float, until_s: float) -> float:

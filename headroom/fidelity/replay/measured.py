@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headroom.artefacts import Conditions, Run, sha256_of
 from headroom.dilation import emulation_of
@@ -16,9 +15,12 @@ from headroom.fidelity.measured import OVERRUNS_LIMIT, Requests, read_requests, 
 from headroom.fidelity.predicted import model_of
 from headroom.fidelity.replay.crowd import (
     SCALE,
+    STEP_S,
     Crowd,
     Foretold,
+    agreement,
     machines_at,
+    period_ends_s,
     predicted_replay,
     windows_of,
 )
@@ -60,7 +62,6 @@ Say = Callable[[str], None]
 TRIES = 3  # of a disturbed low load
 BOOT_LATE_PERIODS = 0.25  # later, and a machine is not the one that was emulated
 PATIENCE_S = float(NginxConfig.model_fields["answer_s"].default)  # of the balancer, at any scale
-STEP_S = 0.05  # of comparisons over time
 LAG_PERIODS = 2.0  # up to which the best agreement is looked for
 
 
@@ -195,6 +196,7 @@ def compared(
         windows=tuple(_windows(crowd, exact, requests, serving)),
         same_fraction=agreement(crowd, prediction.serving, serving, 0),
         near_fraction=agreement(crowd, prediction.serving, serving, 1),
+        kin_fraction=within_kin(crowd, prediction, serving),
         lag_periods=lag_s(crowd, prediction.serving, serving) / crowd.period_s,
         plainer_fraction=agreement(crowd, plainer_serving(crowd), serving, 0),
         busy_error=(found.entries[-1].busy_s - found.entries[0].busy_s) / busy_s(crowd, exact) - 1,
@@ -262,16 +264,11 @@ def overruns_fraction(entries: Sequence[AutoscalerEntry]) -> float:
     return (entries[-1].overruns - entries[0].overruns) / visits if visits else 0.0
 
 
-def agreement(
-    crowd: Crowd, one: Sequence[Serving], other: Sequence[Serving], within: int, later_s: float = 0
-) -> float:
-    """Share of the time in which both have as many machines, up to a difference.
-
-    `later_s`: the first is looked at so much earlier.
-    """
-    at_s = np.arange(0.0, crowd.duration_s, STEP_S)
-    first: NDArray[np.int64] = machines_at(one, np.maximum(0.0, at_s - later_s))
-    return float((np.abs(first - machines_at(other, at_s)) <= within).mean())
+def within_kin(crowd: Crowd, prediction: PredictedReplay, serving: Sequence[Serving]) -> float:
+    """Share of the periods' ends at which as many served as nine of ten kin have."""
+    live = machines_at(serving, period_ends_s(crowd)).tolist()
+    pairs = zip(prediction.kin, live, strict=True)
+    return float(np.mean([said.low <= count <= said.high for said, count in pairs]))
 
 
 def lag_s(crowd: Crowd, predicted: Sequence[Serving], live: Sequence[Serving]) -> float:

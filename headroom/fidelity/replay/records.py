@@ -52,6 +52,8 @@ class PredictedReplay(Artefact):
     failed: int
     serving: tuple[Serving, ...]
     windows: tuple[PredictedWindow, ...]
+    kin: tuple[Range, ...]  # machines at the end of each period, were overheads a little different
+    kin_fraction: float  # of the time in which those have as many machines as foretold, on average
     longest_s: float  # that any request takes
 
 
@@ -70,6 +72,8 @@ class MeasuredReplay(Artefact):
     Args:
         same_fraction, near_fraction: of the time, in which as many machines served as foretold, or
             one more or less.
+        kin_fraction: of the periods' ends, at which as many machines served as nine of ten kin of
+            the prediction have.
         lag_periods: by how many of its periods the live autoscaler was later than foretold, where
             both agree best.
         same_decisions: of the foretold ones, those that the live autoscaler made at the same look.
@@ -94,6 +98,7 @@ class MeasuredReplay(Artefact):
     windows: tuple[PredictedWindow, ...]  # the same figures, measured
     same_fraction: float
     near_fraction: float
+    kin_fraction: float
     lag_periods: float
     plainer_fraction: float
     busy_error: float
