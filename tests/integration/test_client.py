@@ -58,15 +58,15 @@ def speaking_for(client, live_stack):
         yield speaker
 
 
+def test_the_client_is_written_from_what_a_whole_stack_says_of_itself(live_stack):
+    assert httpx.get(f"{live_stack.info.base_url}/openapi.json").json() == whole_description()
+
+
 @pytest.mark.feature(
     "10 api: a typed Python client, written from the API's own description",
     endpoint="make client",
     module="stack/service/typed_client.py",
 )
-def test_the_client_is_written_from_what_a_whole_stack_says_of_itself(live_stack):
-    assert httpx.get(f"{live_stack.info.base_url}/openapi.json").json() == whole_description()
-
-
 def test_every_route_has_a_call_of_its_own(project):
     described = whole_description()["paths"]
     calls = {path.stem for path in (project / PACKAGE / "api").rglob("*.py")} - {"__init__"}

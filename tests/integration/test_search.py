@@ -115,11 +115,6 @@ def test_a_range_of_the_price_facet_used_as_filter_finds_as_many_as_it_said(api)
         assert page(api, q="wireless", **limits).total == value.count
 
 
-@pytest.mark.feature(
-    "4 search: a cursor that is signed, opaque and good for one search",
-    endpoint="GET /api/v2/search",
-    module="stack/service/search/cursor.py",
-)
 def test_following_the_cursor_of_a_search_visits_every_result_once_in_the_order_of_pages(api):
     seen, cursor, sizes = [], None, []
     while True:
@@ -216,6 +211,11 @@ def test_a_walk_whose_point_in_time_is_gone_goes_on_among_the_results_of_now(api
     assert again.snapshot not in ("", place.snapshot)
 
 
+@pytest.mark.feature(
+    "4 search: a cursor that is signed, opaque and good for one search",
+    endpoint="GET /api/v2/search",
+    module="stack/service/search/cursor.py",
+)
 def test_a_cursor_of_another_search_or_a_changed_one_is_refused(api, live_stack):
     codec = SearchCursors(live_stack.info.jwt_secret)
     place = Place(7, (3.25, str(product_id(5))), "abcdefgh")  # of a point in time long gone
