@@ -123,7 +123,6 @@ def dilated_demands(
         slots=demands.slots,
         index_lag_s=demands.index_lag_s,  # the indexer's own time is real, as its batches are
         beat_s=demands.beat_s * scale,
-        shared=demands.shared,
     )
 
 

@@ -218,6 +218,12 @@ class Autoscaling(Part):
 class Api(Part):
     """The API servers: one single-threaded event loop per replica."""
 
+    discipline: Literal["fifo", "processor_sharing"] = Field(
+        default="fifo",
+        description="How a replica serves what is there: `fifo`, one after the other in each slot, "
+        "as an event loop does; `processor_sharing`, all at once, each the slower for it, as "
+        "threads on shared cores do (machines of their own, modelled or emulated).",
+    )
     replicas: Annotated[int, Field(ge=1, le=1000)]
     instance_type: str = "t3.medium"
     paging: Literal["cursor", "offset"] = Field(

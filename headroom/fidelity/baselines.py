@@ -65,7 +65,12 @@ def _analytic(topology: Topology, load_per_s: float, constants: Constants) -> di
     shape = scenario.topology
     instances[TIERS.index("api")] = shape.api.replicas
     instances[TIERS.index("secondary")] = max(1, shape.database.members - 1)
-    servers = Servers(instances, slots, shape.load_balancer.policy == "least_connections")
+    servers = Servers(
+        instances,
+        slots,
+        pooled_api=shape.load_balancer.policy == "least_connections",
+        shared_api=shape.api.discipline == "processor_sharing",
+    )
     found = respond(
         work,
         np.array([load_per_s]),

@@ -98,7 +98,7 @@ class _Design:
     catalogue: Mapping[str, int] = field(default_factory=lambda: CATALOGUE)
     skew: Mapping[str, float] = field(default_factory=lambda: SKEW)
     slower: float = 1.0  # all machines
-    shared: frozenset[str] = frozenset()  # machines whose visits are served all at once
+    discipline: str = "fifo"  # of the API servers
     warmup_s: float = WARMUP_S
     timeout_s: float = 5.0
     retries: int = 0  # of whoever was not answered in time, after 50 ms and more
@@ -129,7 +129,7 @@ DESIGNS = {
     ),
     "processor-sharing": _Design(
         "three API servers that serve all their requests at once, each the slower for it",
-        shared=frozenset({"api"}),
+        discipline="processor_sharing",
         mix=READS | WRITES | {"detail": 0.18, "login": 0.0},  # nobody goes on at the same machine
         ttl_s={family: ttl_s * 2 for family, ttl_s in TTL_S.items()},
         slower=2.0,  # an end that depends on who comes is told late: longer holds bear it
@@ -245,6 +245,7 @@ def _scenario(name: str, design: _Design, scale: float) -> Scenario:
         "topology": {
             "load_balancer": {"policy": design.balancing},
             "api": {
+                "discipline": design.discipline,
                 "replicas": design.replicas,
                 "timeout_s": design.timeout_s,
                 "retries": design.retries,
@@ -301,7 +302,6 @@ def _demands(scenario: Scenario, design: _Design) -> Demands:
         visits=visits,
         slots=SLOTS,
         index_lag_s=0.3,
-        shared=design.shared,
         beat_s=design.beat_ms / 1e3,
     )
 

@@ -83,8 +83,6 @@ class Demands:
         slots: with host_cores None, servers of one instance of a component (vCPUs; processes of
             one event loop each for the API); missing means 1.
         index_lag_s: from a product's update until searches are cleared (Elasticsearch only).
-        shared: with host_cores None, components whose slots all visits share (processor sharing)
-            instead of queueing for one.
         beat_s: answers leave the API at multiples of it, s; 0: when they are ready.
     """
 
@@ -95,7 +93,6 @@ class Demands:
     slots: Mapping[str, int] = field(default_factory=dict)
     index_lag_s: float = 0.0
     beat_s: float = 0.0
-    shared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for operation, outcome in (*self.visits, *self.delay_s):
@@ -103,10 +100,8 @@ class Demands:
             known = operation in set(Operation)
             require(known, where, operation, ", ".join(Operation))
             require(outcome in OUTCOMES, where, outcome, ", ".join(OUTCOMES))
-        for where, components in (("slots", self.slots), ("shared", self.shared)):
-            for component in components:
-                known = component in COMPONENTS
-                require(known, f"demands.{where}", component, ", ".join(COMPONENTS))
+        for component in self.slots:
+            require(component in COMPONENTS, "demands.slots", component, ", ".join(COMPONENTS))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for an artefact; `from_json` reads it back."""
@@ -121,7 +116,6 @@ class Demands:
             "slots": dict(self.slots),
             "index_lag_s": self.index_lag_s,
             "beat_s": self.beat_s,
-            "shared": sorted(self.shared),
         }
 
     @classmethod
@@ -146,7 +140,6 @@ class Demands:
             slots=data["slots"],
             index_lag_s=data["index_lag_s"],
             beat_s=data.get("beat_s", 0.0),
-            shared=frozenset(data.get("shared", ())),
         )
 
 
@@ -159,7 +152,8 @@ def stack_model(scenario: Scenario, demands: Demands) -> StackModel:
             `topology.cache.families`) under hit and miss, else under none.
     Returns: the model; its stations are nginx, api-1 …, redis, mongo-1 …, elasticsearch-1 …, of
         which those that no visit names are left out.
-    Raises: InvalidScenario when a route is missing, or its hit and miss start differently.
+    Raises: InvalidScenario when a route is missing, or its hit and miss start differently; or for
+        an API of processor sharing on a shared host.
     Assumes: an entry is looked up at the end of the first visit to redis, stored at the end of
         the last one of a miss, cleared at the end of the last one of a write; all parts are equal
         among their replicas; a mongod write is acknowledged by its primary alone. A user has one
@@ -261,7 +255,11 @@ def _parts(
         names = tuple(f"{component}-{i + 1}" for i in range(counts[component]))
         names = names if plural else (component,)
         host = None if cores is None else HOST
-        shares = cores is None and component in demands.shared
+        shares = component == "api" and topology.api.discipline == "processor_sharing"
+        allowed = "fifo on a shared host, where each replica is one event loop"
+        require(
+            not shares or cores is None, "topology.api.discipline", "processor_sharing", allowed
+        )
         discipline: Discipline = "ps" if shares else "fifo"
         stations += [Station(name, slots, discipline, host=host) for name in names]
         if component in policies:

@@ -1,8 +1,9 @@
 """Response times of a chain of tiers, for many architectures and futures at once.
 
-Each tier is M/G/c by Allen and Cunneen (`sim.queueing.mgc`); a request class waits at each of its
-visits and is served there; its response time is taken as lognormal with the mean and variance of
-that sum, and the p95 is that of the mixture of the classes.
+Each tier is M/G/c by Allen and Cunneen (`sim.queueing.mgc`), the API if so told one of processor
+sharing; a request class waits at each of its visits and is served there; its response time is taken
+as lognormal with the mean and variance of that sum, and the p95 is that of the mixture of the
+classes.
 
 Assumes: steady state; visits independent of each other; retries and coalesced misses left out.
 Lies when: a tier is within a few per cent of saturation (waits go together along the path); a
@@ -39,11 +40,13 @@ class Servers:
         instances: of each tier, >= 1, balanced round robin.
         slots: served at once by one instance, >= 1.
         pooled_api: the balancer sends to the least busy replica, so that replicas share a queue.
+        shared_api: each replica serves all its requests at once, each the slower for it.
     """
 
     instances: Floats
     slots: NDArray[np.int64]
     pooled_api: bool = False
+    shared_api: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def respond(
     utilisation = offered / servers.slots
     worst = utilisation.max(axis=0)
     wait_s, wait_s2 = _waits(offered, utilisation, mean_s, scv, servers)
+    if servers.shared_api:
+        stretch = _slowed(stretch, mean_s, wait_s)
     class_mean, class_variance = _of_classes(work, wait_s, wait_s2, stretch, shape)
     spread = np.log1p(class_variance / class_mean**2)
     place = np.log(class_mean) - spread / 2
@@ -143,10 +148,27 @@ def _waits(
         elif tier in (_API_THREADS, _SEARCH, _SECONDARY):
             arrivals_scv = 1.0 / instances[tier]
         delayed = erlang_c(busy, count)
-        per_wait_s = mean_s[tier] / count / (1.0 - busy) * (arrivals_scv + scv[tier]) / 2
+        shares = tier == _API and servers.shared_api
+        service_scv = 1.0 if shares else scv[tier]  # whatever it is: sharing is insensitive to it
+        per_wait_s = mean_s[tier] / count / (1.0 - busy) * (arrivals_scv + service_scv) / 2
         wait_s[tier] = delayed * per_wait_s
         wait_s2[tier] = (2.0 - delayed) * delayed * per_wait_s**2
+        if shares:  # of M/M/1-PS, beside that of the service itself; see `_slowed`
+            whole_s = wait_s[tier] + mean_s[tier]
+            wait_s2[tier] = whole_s**2 * 2.0 * delayed / (2.0 - delayed)
     return wait_s, wait_s2
+
+
+def _slowed(stretch: Floats, mean_s: Floats, wait_s: Floats) -> Floats:
+    """Demands stretched by what sharing slows them, in place of a wait at the API.
+
+    A visit that needs x takes x / (1 - ρ) in M/G/1-PS [kleinrock1976, §4.4], and the variance of
+    M/M/1-PS is (2 + ρ) / ((2 - ρ) μ² (1 - ρ)²) [coffman1970]; with c slots, by the wait of M/M/c.
+    """
+    slowed = np.array(np.broadcast_to(stretch, wait_s.shape))
+    slowed[_API] *= 1.0 + wait_s[_API] / np.maximum(mean_s[_API], 1e-300)
+    wait_s[_API] = 0.0
+    return slowed
 
 
 def erlang_c(utilisation: Floats, servers: NDArray[np.int64]) -> Floats:

@@ -201,6 +201,7 @@ class Planner:
             np.array([[float(instances.get(tier, 1))] for tier in TIERS]),
             np.array([[slots.get(tier, 1)] for tier in TIERS], np.int64),
             self.scenario.topology.load_balancer.policy == "least_connections",
+            self.scenario.topology.api.discipline == "processor_sharing",
         )
 
     def response(self, candidates: Sequence[Candidate], load_per_s: Floats) -> Response:
@@ -212,6 +213,7 @@ class Planner:
             np.stack([s.instances for s in servers], axis=1),
             np.stack([s.slots for s in servers], axis=1),
             servers[0].pooled_api,
+            servers[0].shared_api,
         )
         stretch = np.stack([self.stretch(c) for c in candidates], axis=1)
         load = np.broadcast_to(load_per_s, (len(candidates), self.futures.count))

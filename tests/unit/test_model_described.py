@@ -169,3 +169,29 @@ def test_all_of_it_together_is_one_model_for_both_engines() -> None:
 def test_impossible_protections_are_refused_with_their_place(api: str, where: str) -> None:
     with pytest.raises(InvalidScenario, match=where):
         model_of(api=api)
+
+
+def test_replicas_share_their_slots_where_the_topology_says_so_and_nothing_else_does() -> None:
+    sharing = model_of("discipline: processor_sharing")
+    assert {s.name for s in sharing.stations if s.discipline == "ps"} == {"api-1", "api-2"}
+    assert {s.discipline for s in model_of().stations} == {"fifo"}
+    assert_like_an_empty_queue(sharing)
+
+
+def assert_like_an_empty_queue(sharing: StackModel) -> None:
+    """With nobody else there, either discipline takes what the visits need."""
+    alone = trace(requests=40, load_per_s=0.001)
+    shared, in_turn = (kernel.simulate(m, alone, seed=3) for m in (sharing, model_of()))
+    np.testing.assert_allclose(shared.sojourn_s, in_turn.sojourn_s, atol=1e-6)
+
+
+def test_processor_sharing_is_refused_where_each_replica_is_one_event_loop() -> None:
+    text = SCENARIO.format(api="discipline: processor_sharing", database="", more="")
+    visits = {(name, "none"): (VisitDemand("api", 0.002),) for name in ("search", "favourite_add")}
+    with pytest.raises(InvalidScenario, match=r"topology.api.discipline: .*allowed: fifo on a sh"):
+        stack_model(parse_scenario(text), Demands(visits, host_cores=2))
+
+
+def test_a_discipline_that_does_not_exist_is_one_clear_error() -> None:
+    with pytest.raises(InvalidScenario, match=r"api.discipline.*'lifo'.*'processor_sharing'"):
+        parse_scenario(SCENARIO.format(api="discipline: lifo", database="", more=""))

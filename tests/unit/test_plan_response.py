@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 
 from sim.cost import bill, price_book
 from sim.errors import InvalidScenario
+from sim.kernel import simulate
+from sim.model import Demand, Route, StackModel, Station, Visit
 from sim.plan import TIERS, Planner, own_candidate, question_of, work_of
 from sim.plan.costs import CostTable, grown
 from sim.plan.futures import Z90, Input, drawn_futures
 from sim.plan.hits import hit_table
-from sim.plan.response import Servers, erlang_c, mixture_quantile, respond
+from sim.plan.response import Response, Servers, erlang_c, mixture_quantile, respond
 from sim.queueing.mgc import mgc
 from sim.queueing.mmc import erlang_c_fraction
+from sim.queueing.processor_sharing import mg1_ps
+from sim.queueing.service import service_time
 from sim.scenario import Family
+from sim.workload import Trace
 
 BOOK = price_book("2026-07")
 
@@ -33,34 +38,74 @@ def test_the_chance_to_wait_is_erlangs(utilisation: float, servers: int) -> None
 
 @pytest.mark.parametrize(("slots", "scv", "load"), [(1, 1.0, 6.0), (2, 0.25, 15.0), (8, 2.0, 70.0)])
 def test_one_tier_answers_in_the_mean_time_of_m_g_c(slots: int, scv: float, load: float) -> None:
-    tier, service_s = TIERS.index("mongo"), 0.1
-    alone = np.zeros((1, len(TIERS)))
-    alone[0, tier] = 1.0
+    found = alone("mongo", load, 0.1, scv, slots)
+    tier = TIERS.index("mongo")
+    exact = mgc(load, 0.1, slots, scv)
+    assert found.mean_s[0] == pytest.approx(exact.mean_sojourn_s, rel=1e-9)
+    assert found.p95_s[0] == pytest.approx(exact.sojourn.quantile_s(0.95), rel=0.12)
+    assert found.utilisation[tier, 0] == pytest.approx(exact.utilisation_fraction)
+
+
+def alone(
+    name: str, load: float, service_s: float, scv: float, slots: int, **kinds: bool
+) -> Response:
+    """What one tier by itself answers."""
+    one_visit = np.zeros((1, len(TIERS)))
+    one_visit[0, TIERS.index(name)] = 1.0
     work = replace(
         work_of(cases.scenario(), cases.measured()),
         families=(),
         share=np.ones(1),
         family=np.full(1, -1),
         is_hit=np.zeros(1, bool),
-        visits=alone,
-        mean_s=alone * service_s,
-        square_s2=alone * service_s**2 * (1 + scv),
-        variance_s2=alone * service_s**2 * scv,
+        visits=one_visit,
+        mean_s=one_visit * service_s,
+        square_s2=one_visit * service_s**2 * (1 + scv),
+        variance_s2=one_visit * service_s**2 * scv,
         delay_s=np.zeros(1),
     )
     one = np.ones((len(TIERS), 1))
-    found = respond(
-        work,
-        np.array([load]),
-        np.empty((0, 1)),
-        one,
-        Servers(one, (one * slots).astype(np.int64)),
-        timeout_s=10.0,
-    )
-    exact = mgc(load, service_s, slots, scv)
+    servers = Servers(one, (one * slots).astype(np.int64), **kinds)
+    return respond(work, np.array([load]), np.empty((0, 1)), one, servers, timeout_s=1e3)
+
+
+@pytest.mark.parametrize("scv", [0.25, 1.0, 4.0])
+def test_an_api_that_shares_answers_in_the_mean_time_of_m_g_1_ps_whatever_the_spread(
+    scv: float,
+) -> None:
+    found = alone("api", 7.0, 0.1, scv, 1, shared_api=True)
+    exact = mg1_ps(7.0, service_time(0.1, scv))
     assert found.mean_s[0] == pytest.approx(exact.mean_sojourn_s, rel=1e-9)
-    assert found.p95_s[0] == pytest.approx(exact.sojourn.quantile_s(0.95), rel=0.12)
-    assert found.utilisation[tier, 0] == pytest.approx(exact.utilisation_fraction)
+    in_turn = alone("api", 7.0, 0.1, scv, 1)
+    assert (found.mean_s[0] > in_turn.mean_s[0]) == (scv < 1.0)
+    if scv == 1.0:
+        assert found.p95_s[0] == pytest.approx(exact.sojourn.quantile_s(0.95), rel=0.12)
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_shared_slots_answer_in_the_mean_time_of_the_engine(slots: int) -> None:
+    load, mean_s, scv = 7.0 * slots, 0.1, 0.49
+    found = alone("api", load, mean_s, scv, slots, shared_api=True)
+    station = Station("api", slots, "ps")
+    model = StackModel((station,), (Route("get", (Visit("api", Demand(mean_s, 0.7)),)),))
+    runs = []
+    for seed in range(8):
+        arrival_s = np.cumsum(np.random.default_rng(seed).exponential(1 / load, 60_000))
+        zero = np.zeros(60_000, np.int64)
+        trace = Trace(arrival_s, ("get",), zero.astype(np.int16), zero, zero)
+        runs.append(simulate(model, trace, seed=seed).sojourn_s[5_000:])
+    assert found.mean_s[0] == pytest.approx(np.mean(runs), rel=0.015)
+    assert found.p95_s[0] == pytest.approx(np.quantile(np.concatenate(runs), 0.95), rel=0.12)
+
+
+def test_a_plan_takes_the_discipline_of_its_scenario() -> None:
+    scenario = cases.scenario()
+    api = scenario.topology.api.model_copy(update={"discipline": "processor_sharing"})
+    topology = scenario.topology.model_copy(update={"api": api})
+    sharing = scenario.model_copy(update={"topology": topology})
+    for each, shares in ((scenario, False), (sharing, True)):
+        question, _ = question_of(each, cases.measured(), BOOK)
+        assert question.centre().servers(own_candidate(each)).shared_api is shares
 
 
 def test_an_overloaded_tier_never_answers_and_loses_what_it_cannot_serve() -> None:
