@@ -9,7 +9,13 @@ from sim.workload import Trace
 
 
 def main() -> None:
-    """Run a model of two requests once through each path of the kernel."""
+    """Run a model of two requests once through each path of the kernel.
+
+    Returns: nothing; what numba compiles for it stays on disk.
+    Source: numba's cache of compiled functions, as `sim.kernel.compiled` sets it.
+
+    >>> main()  # at once when it was called before
+    """
     trace = Trace(
         arrival_s=np.array([0.0, 1.0]),
         operations=("get",),
