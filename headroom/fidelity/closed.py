@@ -64,7 +64,7 @@ def played(
         outcome=over_all(sent.outcome, UNSENT),
         cache_outcome=over_all(sent.cache_outcome, CacheOutcome.NONE),
         attempts=over_all(sent.attempts, 1),
-        job_s=over_all(sent.job_s, np.nan),
+        job_request=closed.request[sent.job_request],
     )
     return trace, replace(run, sojourn_s=run.sojourn_s + _delays_s(trace, run, delay_s))
 

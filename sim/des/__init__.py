@@ -107,6 +107,7 @@ def _run(stack: Stack) -> SimulatedRun:
         },
         jobs_completed=stack.jobs_completed,
         stale_reads=sum(members.stale_reads for members in stack.replica_sets.values()),
-        job_s=np.array(stack.job_s, np.float64),
+        job_request=(ended := np.flatnonzero(~np.isnan(stack.job_s))),
+        job_took_s=np.array(stack.job_s, np.float64)[ended],
         scaling=tuple(action for scaling in scalings for action in scaling.actions),
     )

@@ -176,7 +176,8 @@ def summary(model: StackModel, world: World, chunk: Chunk) -> SimulatedRun:
         },
         jobs_completed=int(g["jobs_completed"]),
         stale_reads=int(g["stale_reads"]),
-        job_s=chunk.job_s,
+        job_request=(ended := np.flatnonzero(~np.isnan(chunk.job_s))),
+        job_took_s=chunk.job_s[ended],
         scaling=tuple(
             (
                 float(action["time_s"]),

@@ -170,5 +170,4 @@ def simulate_tandem(model: StackModel, trace: Trace, seed: int) -> SimulatedRun:
         stations=tuple(stations),
         families=tuple(FamilyLookups(family.name, 0, 0, 0) for family in model.families),
         host_utilisation={},
-        job_s=np.full(requests, np.nan),
     )

@@ -81,8 +81,8 @@ class SimulatedRun:
         host_utilisation: busy share of the cores of each host, foreign work excluded.
         jobs_completed: jobs (`Spawn`, `Replicate`) that ended well before end_s.
         stale_reads: reads from a secondary that had not yet applied the last write of the key.
-        job_s: per request, from when it left a job behind (`Spawn`) until that one's end, the last
-            of several, s; NaN: it left none, or none ended well before end_s.
+        job_request: requests that left a job behind (`Spawn`) which ended well before end_s.
+        job_took_s: from when each left it until its end, of several the one that ended last, s.
         scaling: (time s, group, replicas wanted) of each autoscaler action.
     """
 
@@ -97,7 +97,8 @@ class SimulatedRun:
     jobs_completed: int = 0
     stale_reads: int = 0
     scaling: tuple[tuple[float, str, int], ...] = ()
-    job_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    job_request: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    job_took_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def station(self, name: str) -> StationLoad:
         """The load of one station; raises KeyError."""
@@ -106,6 +107,13 @@ class SimulatedRun:
     def family(self, name: str) -> FamilyLookups:
         """The lookups of one family; raises KeyError."""
         return {lookups.name: lookups for lookups in self.families}[name]
+
+    @property
+    def job_s(self) -> NDArray[np.float64]:
+        """`job_took_s` for every request; NaN for those that left no job, or none that ended."""
+        every_s = np.full(self.outcome.size, np.nan)
+        every_s[self.job_request] = self.job_took_s
+        return every_s
 
     @property
     def is_ok(self) -> NDArray[np.bool_]:

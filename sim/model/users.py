@@ -62,13 +62,15 @@ def sent_of(sent_s: NDArray[np.float64], run: SimulatedRun) -> ClosedRun:
 
     >>> from sim.model.run import SimulatedRun
     >>> code = np.zeros(2, np.int8)
-    >>> run = SimulatedRun(np.array([1.0, 0.0]), code, code, np.ones(2, np.int16), 1.5, (), (), {},
-    ...     job_s=np.full(2, np.nan))
+    >>> run = SimulatedRun(np.array([1.0, 0.0]), code, code, np.ones(2, np.int16), 1.5, (), (), {})
     >>> closed = sent_of(np.array([0.5, np.nan]), run)
     >>> closed.request.tolist(), closed.run.sojourn_s.tolist()
     ([0], [1.0])
     """
     request = np.flatnonzero(~np.isnan(sent_s))
-    columns = ("sojourn_s", "outcome", "cache_outcome", "attempts", "job_s")
+    columns = ("sojourn_s", "outcome", "cache_outcome", "attempts")
     sent = {name: getattr(run, name)[request] for name in columns}
+    job_s = run.job_s[request]
+    ended = np.flatnonzero(~np.isnan(job_s))
+    sent |= {"job_request": ended, "job_took_s": job_s[ended]}
     return ClosedRun(request, sent_s[request], replace(run, **sent))
