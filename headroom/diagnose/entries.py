@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from headroom.diagnose.records import EntryLives
 
-OLDEST = 0.98  # quantile of the ages of hits: one entry may have been read anew unseen
 CLOSE = 0.9  # a fill is stored some time before its request is answered
 
 
@@ -55,9 +54,10 @@ def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
             surplus.append((since_s, at_s))
         if lookups.filled[place]:
             known.append((at_s, float(lookups.done_s[place])))
-    ages_s = [at_s - fill_s for fill_s, at_s in hits]
-    oldest_s = float(np.quantile(ages_s, OLDEST)) if ages_s else 0.0
-    older = sum(miss_s - fill_s >= CLOSE * oldest_s for fill_s, miss_s in surplus)
+    lived_s, older, older_found = _parting_age(
+        np.array([at_s - fill_s for fill_s, at_s in surplus]),
+        np.array([at_s - fill_s for fill_s, at_s in hits]),
+    )
     (at_s, until_s), at_once = _common_instant(surplus)
     through = sum(fill_s <= at_s and asked_s >= until_s for fill_s, asked_s in hits)
     count = max(1, len(surplus))
@@ -65,12 +65,31 @@ def lives_of(family: str, ttl_s: float, lookups: Lookups) -> EntryLives:
         family=family,
         ttl_s=ttl_s,
         surplus=len(surplus),
-        oldest_hit_s=oldest_s,
-        older_fraction=older / count,
+        lived_s=lived_s,
+        older_fraction=older,
+        older_found_fraction=older_found,
         at_s=at_s,
         at_once_fraction=at_once / count,
         lived_through_fraction=through / max(1, through + at_once),
     )
+
+
+def _parting_age(
+    missed_s: NDArray[np.float64], found_s: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """The age from which most are missed and few are found, and the shares of both beyond it.
+
+    Some entries are older than they seem to have been when they were found: somebody whose answer
+    does not tell of it had read them anew. So no age parts all, and the best one is taken: that of
+    the two-sample Kolmogorov-Smirnov statistic.
+    """
+    best = (0.0, 0.0, 0.0)
+    for age_s in missed_s:
+        older = float(np.mean(missed_s >= age_s))
+        older_found = float(np.mean(found_s >= age_s)) if found_s.size else 0.0
+        if older - older_found > best[1] - best[2]:
+            best = (float(age_s), older, older_found)
+    return best
 
 
 def _common_instant(

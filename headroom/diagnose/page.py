@@ -82,7 +82,10 @@ def _summary(record: DiagnosisRecord) -> str:
         "a healthy run is no alarm when the machine alone is named, and no clean one either. "
         "Other INVALID runs count like the valid ones: some faults are reasons for it themselves. "
         "The occasions A to D were offered before this rule and repeated nothing; by the count "
-        "of then, the disturbed healthy run of D that was called a noisy neighbour was an alarm.\n"
+        "of then, the disturbed healthy run of D that was called a noisy neighbour was an alarm. "
+        "Two shortened TTLs and a slower database of 2026-11-25-E led to a change: since then the "
+        "ages of missed and of found entries are told apart where they part best, and no longer "
+        "at the oldest that was found. No occasion of this page was diagnosed by that rule.\n"
     )
     return "\n".join(lines)
 

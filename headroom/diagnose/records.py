@@ -67,8 +67,9 @@ class EntryLives(Record):
         family: of the keys.
         ttl_s: how long its entries are kept.
         surplus: look-ups that were predicted to hit and missed.
-        oldest_hit_s: age of the oldest entries that were found.
-        older_fraction: of the surplus, entries that were older than those.
+        lived_s: the age that best parts the entries that were missed from those that were found.
+        older_fraction: of the surplus, entries of that age and older.
+        older_found_fraction: of the entries that were found, those of that age and older.
         at_s: the instant that most of the surplus entries did not live through.
         at_once_fraction: of the surplus, those that did not live through it.
         lived_through_fraction: of all entries that were asked for across it, those that did.
@@ -77,8 +78,9 @@ class EntryLives(Record):
     family: str
     ttl_s: float
     surplus: int
-    oldest_hit_s: float
+    lived_s: float
     older_fraction: float
+    older_found_fraction: float
     at_s: float
     at_once_fraction: float
     lived_through_fraction: float

@@ -28,7 +28,7 @@ from headroom.diagnose.records import (
 SURE = 2.0  # times its limit
 FAR = 5.0  # times as far out of its limit
 QUIET = 0.5  # a run in which every figure stays below this part of its limit
-MOST = 0.6  # of the entries that were missed
+MOST = 0.6  # of the missed entries, more than of the found ones: what an explanation must part
 LEAST_MISSES = 3  # that were predicted to hit: fewer may be late by a hair
 # What a disturbed machine brings about by itself: late dispatches, waits, and all that is a time.
 # In dilated time holds are stated and timeouts are stretched; in native time neither is.
@@ -206,22 +206,28 @@ def _cache(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 
 
 def _lives(lives: list[EntryLives], strength: float, told: str) -> Iterator[Finding]:
-    """By what most of the entries that were missed have in common."""
+    """What parts the entries that were missed from those that were found: an age, or an instant."""
     count = sum(each.surplus for each in lives)
-    older = sum(each.older_fraction * each.surplus for each in lives) / count
-    at_once = sum(each.at_once_fraction * each.surplus for each in lives) / count
-    through = sum(each.lived_through_fraction * each.surplus for each in lives) / count
+
+    def mean(share: Callable[[EntryLives], float]) -> float:
+        return sum(share(each) * each.surplus for each in lives) / count
+
+    older, at_once = mean(lambda e: e.older_fraction), mean(lambda e: e.at_once_fraction)
+    by_age = older - mean(lambda e: e.older_found_fraction)
+    by_instant = at_once - mean(lambda e: e.lived_through_fraction)
     most = max(lives, key=lambda each: each.surplus)
-    if at_once > max(older, MOST) and through < 1 - MOST:
+    if max(by_age, by_instant) < MOST:
+        return
+    if by_instant > by_age:
         says = (
             f"{at_once:.0%} of {count} look-ups that should have hit missed what was stored before "
             f"{most.at_s:.1f} s ({told})"
         )
         yield Finding(kind=Kind.COLD_CACHE, component="cache", strength=strength, says=says)
-    elif older > MOST:
+    else:
         says = (
-            f"{older:.0%} of {count} look-ups that should have hit were of entries older than "
-            f"any that was found, {most.oldest_hit_s:.1f} s for {most.family}, which is kept for "
+            f"{older:.0%} of {count} look-ups that should have hit were of entries older than most "
+            f"that were found, {most.lived_s:.1f} s for {most.family}, which is kept for "
             f"{most.ttl_s:g} s ({told})"
         )
         yield Finding(kind=Kind.SHORTENED_TTL, component="cache", strength=strength, says=says)
