@@ -157,11 +157,15 @@ def _written(report: int, text: bytes) -> int:
 
 def last_lines(log: Path, count: int = 20) -> tuple[str, ...]:
     """The end of a log file; nothing when there is no such file."""
+    return tuple(end_of(log).splitlines()[-count:])
+
+
+def end_of(log: Path, *, since: int = 0) -> str:
+    """The last 64 KiB of a log file, and nothing of its first `since` bytes."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 64 * 1024))
-            text = file.read().decode(errors="replace")
+            file.seek(max(since, file.tell() - 64 * 1024))
+            return file.read().decode(errors="replace")
     except FileNotFoundError:
-        return ()
-    return tuple(text.splitlines()[-count:])
+        return ""

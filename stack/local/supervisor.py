@@ -26,6 +26,7 @@ from stack.local.parts import Layout, Part
 from stack.local.ports import free_port, listens
 from stack.local.processes import (
     Children,
+    end_of,
     last_lines,
     signal_group,
     spawn,
@@ -114,7 +115,8 @@ class Supervisor:
         self.parts[part.name] = part
         for _ in range(PORT_TRIES):
             port = (part.port or free_port()) if part.listens else 0
-            began = time.monotonic()
+            began, log = time.monotonic(), self.layout.log(part.name)
+            told = log.stat().st_size if log.exists() else 0  # by an earlier try
             pid, exited = self._spawn(part, port)
             outcome = await self._gated(part, port, pid, exited)
             if outcome == "ready":
@@ -125,13 +127,13 @@ class Supervisor:
                 self.say("progress", line=f"{part.name} is ready after {started_s:.1f} s")
                 exited.add_done_callback(lambda ended: self._ended(part.name, ended))
                 return port
-            lines = last_lines(self.layout.log(part.name))
+            lines, said = last_lines(log), end_of(log, since=told).lower()
             if outcome == "late":
                 what = f"was not ready after {part.timeout_s:g} s, waiting for {part.waits_for}"
                 raise PartFailed(part=part.name, what=what, last_lines=lines)
-            if any("no space left on device" in line.lower() for line in lines):
+            if "no space left on device" in said:
                 raise self._disk_full()
-            if not any("address already in use" in line.lower() for line in lines):
+            if "address already in use" not in said:
                 what = f"ended with {_ending(exited.result())} before it was ready"
                 raise PartFailed(part=part.name, what=what, last_lines=lines)
             if part.port:
