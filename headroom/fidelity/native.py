@@ -44,20 +44,17 @@ from headroom.fidelity.native_records import (
     NativePrediction,
     Weighing,
 )
-from headroom.fidelity.native_weighing import Scales, cpu_of_a_request, stall_fraction
-from headroom.fidelity.predicted import latencies
-from headroom.live import (
-    catalogue_of,
-    credentials_of,
-    empty_cache,
-    pids_of,
-    running_stack,
+from headroom.fidelity.native_weighing import (
+    Scales,
+    cpu_of_a_request,
+    offered_natively,
+    stall_fraction,
 )
+from headroom.fidelity.predicted import latencies
+from headroom.live import running_stack
 from headroom.measure import conditions_of
-from headroom.traces import write_trace
 from sim.kernel.__main__ import main as compile_kernel
-from stack.load.run import MAX_IN_FLIGHT, LoadResult, run_load
-from stack.load.validity import Limits
+from stack.load.run import LoadResult
 from stack.local import StackInfo
 from stack.observe.machine import facts_sha256, machine_facts
 
@@ -260,26 +257,16 @@ class _Experiment:
     def _offered(
         self, name: str, attempt: int, prediction: NativePrediction
     ) -> tuple[LoadResult, dict[str, float]]:
-        info, scenario = self.info, self.system.scenario
-        assert info.base_url is not None
-        place = self.campaign.place(self.system)
         is_closed = not CELLS[name]
         trace = trace_at(self.system, prediction.load_per_s, prediction.seed)
-        out = place / f"{name}-{attempt}.load.parquet"
-        empty_cache(info)
-        result = run_load(
-            write_trace(Run(place), f"{name}-{attempt}", trace),
-            info.base_url,
-            out,
-            catalogue=catalogue_of(scenario),
-            credentials=credentials_of(info),
-            run_id=f"{self.system.name}-{name}-{attempt}",
+        out, result = offered_natively(
+            self.system,
+            self.info,
+            Run(self.campaign.place(self.system)),
+            f"{name}-{attempt}",
+            trace,
             warmup_s=WARMUP_S,
-            timeout_s=scenario.topology.api.timeout_s,
-            pids_by_part=pids_of(info),
-            is_closed=is_closed,
-            max_in_flight=IN_FLIGHT if is_closed else MAX_IN_FLIGHT,
-            limits=Limits().closed() if is_closed else None,
+            in_flight=IN_FLIGHT if is_closed else 0,
         )
         if is_closed:
             done_s = pq.read_table(out).to_pandas().query("status < 400")["done_s"]

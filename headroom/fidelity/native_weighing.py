@@ -6,6 +6,7 @@ for a shared machine changes its speed within minutes.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from headroom.fidelity.native_design import SATURATING, System, trace_at
 from headroom.fidelity.native_records import Weighing
 from headroom.live import by_component, catalogue_of, credentials_of, empty_cache, pids_of
 from headroom.traces import write_trace
+from sim.workload import Trace
 from stack.load.run import MAX_IN_FLIGHT, LoadResult, run_load
 from stack.load.validity import Limits
 from stack.local import StackInfo
@@ -47,24 +49,9 @@ class Scales:
     def _weighed(
         self, name: str, seed: int, load_per_s: float, measured_s: float, *, in_flight: int
     ) -> Weighing:
-        info, scenario = self.info, self.system.scenario
-        assert info.base_url is not None
         trace = trace_at(self.system, load_per_s, seed, WARM_UP_S + measured_s)
-        out = self.run.folder / f"{name}.load.parquet"
-        empty_cache(info)
-        result = run_load(
-            write_trace(self.run, name, trace),
-            info.base_url,
-            out,
-            catalogue=catalogue_of(scenario),
-            credentials=credentials_of(info),
-            run_id=f"{self.system.name}-{name}",
-            warmup_s=WARM_UP_S,
-            timeout_s=scenario.topology.api.timeout_s,
-            pids_by_part=pids_of(info),
-            is_closed=bool(in_flight),
-            max_in_flight=in_flight or MAX_IN_FLIGHT,
-            limits=Limits().closed() if in_flight else None,
+        out, result = offered_natively(
+            self.system, self.info, self.run, name, trace, warmup_s=WARM_UP_S, in_flight=in_flight
         )
         reasons = [r for r in result.validity.reasons if r.startswith(DISTURBS)]
         if in_flight and result.requests >= len(trace):
@@ -77,6 +64,42 @@ class Scales:
             stall_fraction=stall_fraction(result, self.cores),
             disturbed=tuple(reasons),
         )
+
+
+def offered_natively(
+    system: System,
+    info: StackInfo,
+    run: Run,
+    name: str,
+    trace: Trace,
+    *,
+    warmup_s: float,
+    in_flight: int,
+) -> tuple[Path, LoadResult]:
+    """Offer a trace to a system whose cache is empty: where its requests are kept, and its result.
+
+    Args:
+        in_flight: always so many (a closed load); 0: each request when it is due.
+    """
+    scenario = system.scenario
+    assert info.base_url is not None
+    out = run.folder / f"{name}.load.parquet"
+    empty_cache(info)
+    result = run_load(
+        write_trace(run, name, trace),
+        info.base_url,
+        out,
+        catalogue=catalogue_of(scenario),
+        credentials=credentials_of(info),
+        run_id=f"{system.name}-{name}",
+        warmup_s=warmup_s,
+        timeout_s=scenario.topology.api.timeout_s,
+        pids_by_part=pids_of(info),
+        is_closed=bool(in_flight),
+        max_in_flight=in_flight or MAX_IN_FLIGHT,
+        limits=Limits().closed() if in_flight else None,
+    )
+    return out, result
 
 
 def sent(result: LoadResult) -> int:
