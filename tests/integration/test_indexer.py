@@ -189,6 +189,8 @@ def test_an_index_deleted_under_a_running_indexer_is_built_anew_as_it_was(live_s
             await database[PRODUCTS].insert_one(first)
             async with running(database, search, name) as metric:
                 await until(titles(first), search, name)
+                # What a scan wrote can be found before it has ended.
+                await reached(lambda: metric("headroom_indexer_scans_total") == 1)
                 await search.indices.delete(index=(await indices_behind(search, name))[0])
                 await database[PRODUCTS].insert_one(second)
                 await until(titles(first, second), search, name)
