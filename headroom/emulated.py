@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from headroom.errors import CalibrationError
 from headroom.fidelity.artefacts import FittedConstants
 from headroom.fidelity.cells import LOW_S, LOW_TARGET, WARMUP_S, Cell
 from headroom.fidelity.constants import fitted
@@ -78,18 +77,12 @@ def without_autoscaler(topology: Topology) -> Topology:
 def measured_overheads(topology: Topology, info: StackInfo, folder: Path) -> FittedConstants:
     """What real work costs beside the holds, at low load on the replicas it begins with (25 s).
 
-    Raises CalibrationError when the machine was disturbed, or when it is too slow for the scale,
-    with the one that is needed.
+    Raises CalibrationError when the machine was disturbed, ScaleTooSmall when it is too slow.
     """
     still = without_autoscaler(topology)
     cell = Cell("low", LOW_TARGET, 1.0, LOW_SEED, WARMUP_S, WARMUP_S + LOW_S)
     cell = replace(cell, load_per_s=load_for(still, cell, LOW_TARGET))
     return fitted(still, cell, info, folder)
-
-
-def is_too_slow(error: CalibrationError) -> bool:
-    """Whether the machine is too slow for the scale, rather than disturbed."""
-    return "needed" in str(error)
 
 
 def utilisation_of(info: StackInfo) -> dict[str, float]:

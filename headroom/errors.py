@@ -19,5 +19,9 @@ class CalibrationError(HeadroomError):
     """A calibration that nobody should build a prediction on."""
 
 
+class ScaleTooSmall(CalibrationError):
+    """An emulation's time goes by too fast for the real work of this machine."""
+
+
 class RenderError(HeadroomError):
     """The report could not be drawn."""

@@ -12,12 +12,11 @@ from headroom.console import say
 from headroom.dilation import emulation_of
 from headroom.emulated import (
     SCALE,
-    is_too_slow,
     measured_overheads,
     on_machines,
     state_in_words,
 )
-from headroom.errors import CalibrationError
+from headroom.errors import CalibrationError, ScaleTooSmall
 from headroom.fidelity.predicted import model_of
 from headroom.fidelity.topologies import Topology
 from headroom.live import seed_stack, stack_spec
@@ -94,9 +93,9 @@ def check_scale(topology: Topology, info: StackInfo) -> None:
     with tempfile.TemporaryDirectory() as place:
         try:
             constants = measured_overheads(topology, info, Path(place)).constants
+        except ScaleTooSmall:
+            raise
         except CalibrationError as error:
-            if is_too_slow(error):
-                raise
             say(f"whether this machine bears the scale is not known: {error}")
             return
     say(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from headroom.dilation import held_visits
-from headroom.errors import CalibrationError
+from headroom.errors import CalibrationError, ScaleTooSmall
 from headroom.fidelity.artefacts import Constants, FittedConstants
 from headroom.fidelity.cells import Cell
 from headroom.fidelity.measured import Offered, Requests, offered
@@ -22,7 +22,7 @@ TRIMMED = 0.02  # of the requests at either end: a stall of the machine is no co
 def fitted(topology: Topology, cell: Cell, info: StackInfo, folder: Path) -> FittedConstants:
     """Offer a low load and fit the constants to it.
 
-    Raises CalibrationError when the run is not valid, or the scale too small, with the needed one.
+    Raises CalibrationError when the run is not valid, ScaleTooSmall with the scale that is needed.
     """
     bare = simulated(topology, cell, model_of(topology))
     found = offered(topology, cell, bare.trace, info, folder)
@@ -31,12 +31,7 @@ def fitted(topology: Topology, cell: Cell, info: StackInfo, folder: Path) -> Fit
             f"{topology.name}: the low load was disturbed: {'; '.join(found.conditions.reasons)}"
         )
     constants = fit(topology, bare, found)
-    if constants.needed_scale > topology.scenario.time.scale:
-        raise CalibrationError(
-            f"{topology.name}: real overheads are {constants.overhead_fraction:.0%} of the holds, "
-            f"limit {OVERHEAD_LIMIT:.0%}; time.scale is {topology.scenario.time.scale:g}, "
-            f"needed: {constants.needed_scale:.0f}"
-        )
+    require_scale(topology, constants)
     return FittedConstants(
         topology=topology.name,
         scale=topology.scenario.time.scale,
@@ -44,6 +39,17 @@ def fitted(topology: Topology, cell: Cell, info: StackInfo, folder: Path) -> Fit
         constants=constants,
         conditions=found.conditions,
     )
+
+
+def require_scale(topology: Topology, constants: Constants) -> None:
+    """Raise ScaleTooSmall, with the scale needed, when real work is too much of the holds."""
+    scale = topology.scenario.time.scale
+    if constants.needed_scale > scale:
+        raise ScaleTooSmall(
+            f"{topology.name}: real overheads are {constants.overhead_fraction:.0%} of the holds, "
+            f"limit {OVERHEAD_LIMIT:.0%}; time.scale is {scale:g}, "
+            f"needed: {constants.needed_scale:.0f}"
+        )
 
 
 def fit(topology: Topology, bare: Simulated, found: Offered) -> Constants:

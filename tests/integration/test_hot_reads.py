@@ -78,7 +78,7 @@ def test_hot_reads_and_routes_give_the_same_answers(live_stack, monkeypatch):
         routed.append(scope["query_string"].decode())
         await route(router, scope, receive, send)
 
-    monkeypatch.setattr(APIRouter, "__call__", noted)
+    monkeypatch.setattr(APIRouter, "__call__", noted)  # notes, then routes as ever
     slugs = [category_slug(c) for c in range(6)] + ["no-such"]
 
     def listing():

@@ -299,7 +299,7 @@ async def endless(_tools, _job):
 
 
 def test_a_job_that_hangs_is_ended_with_an_error(own_queue, monkeypatch):
-    monkeypatch.setattr("stack.worker.runner.LONGEST_S", 0.05)
+    monkeypatch.setattr("stack.worker.runner.LONGEST_S", 0.05)  # not five minutes of test
 
     async def steps():
         async with own_runner(own_queue, endless, job_attempts=1) as (runner, queue, _):
@@ -312,7 +312,7 @@ def test_a_job_that_hangs_is_ended_with_an_error(own_queue, monkeypatch):
 
 
 def test_a_worker_that_is_stopped_gives_back_what_takes_too_long(own_queue, monkeypatch):
-    monkeypatch.setattr("stack.worker.runner.GRACE_S", 0.05)
+    monkeypatch.setattr("stack.worker.runner.GRACE_S", 0.05)  # the same
 
     async def steps():
         async with own_runner(own_queue, endless) as (runner, queue, _):

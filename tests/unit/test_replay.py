@@ -14,8 +14,9 @@ from headroom.commands import emulated as emulated_commands
 from headroom.commands.emulated import emulated_topology
 from headroom.dilation import emulation_of
 from headroom.emulated import on_machines, state_in_words, without_autoscaler
-from headroom.errors import CalibrationError
+from headroom.errors import CalibrationError, ScaleTooSmall
 from headroom.fidelity.artefacts import Constants
+from headroom.fidelity.constants import require_scale
 from headroom.fidelity.predicted import model_of
 from headroom.fidelity.record import FidelityRecord
 from headroom.fidelity.replay.crowd import (
@@ -273,20 +274,24 @@ def test_a_replay_for_whose_answers_the_balancer_would_not_wait_is_refused(said)
         require_patience(prediction.model_copy(update={"longest_s": 31.0}))
 
 
-@pytest.mark.parametrize(
-    ("reason", "is_refused"),
-    [("real overheads are 30% of the holds; needed: 40", True), ("it was disturbed", False)],
-)
+def test_a_scale_that_the_machine_does_not_bear_is_refused_with_the_one_it_needs():
+    base = emulated_topology(scenario_at("million-users"), 20.0, "3-10", 1.0)
+    with pytest.raises(ScaleTooSmall, match=r"2% of the holds.*is 20, needed: 40"):
+        require_scale(base, CONSTANTS)
+    require_scale(base, CONSTANTS.model_copy(update={"needed_scale": 20.0}))
+
+
+@pytest.mark.parametrize("error", [ScaleTooSmall("too slow"), CalibrationError("it was disturbed")])
 def test_only_a_machine_that_is_too_slow_is_refused_not_one_that_was_disturbed(
-    monkeypatch, capfd, reason, is_refused
+    monkeypatch, capfd, error
 ):
-    def measured_overheads(*_):
-        raise CalibrationError(reason)
+    def measured_overheads(*_):  # neither kind of machine can be had at will
+        raise error
 
     monkeypatch.setattr(emulated_commands, "measured_overheads", measured_overheads)
     base = emulated_topology(scenario_at("million-users"), None, "3-10", 1.0)
-    if is_refused:
-        with pytest.raises(CalibrationError, match="needed: 40"):
+    if isinstance(error, ScaleTooSmall):
+        with pytest.raises(ScaleTooSmall, match="too slow"):
             emulated_commands.check_scale(base, SimpleNamespace())
     else:
         emulated_commands.check_scale(base, SimpleNamespace())

@@ -8,8 +8,8 @@ import numpy as np
 
 from headroom.artefacts import Conditions, Run, sha256_of
 from headroom.dilation import emulation_of
-from headroom.emulated import is_too_slow, measured_overheads
-from headroom.errors import CalibrationError
+from headroom.emulated import measured_overheads
+from headroom.errors import CalibrationError, ScaleTooSmall
 from headroom.fidelity.artefacts import Constants, read, stored
 from headroom.fidelity.measured import OVERRUNS_LIMIT, Requests, read_requests, until_idle
 from headroom.fidelity.predicted import model_of
@@ -114,8 +114,10 @@ def _constants(crowd: Crowd, info: StackInfo, place: Path, say: Say) -> Constant
     for tries_left in reversed(range(TRIES)):
         try:
             return measured_overheads(crowd.topology, info, place).constants
+        except ScaleTooSmall:
+            raise
         except CalibrationError as error:
-            if not tries_left or is_too_slow(error):
+            if not tries_left:
                 raise
             say(f"again: {error}")
     raise AssertionError("every try returns or raises")
